@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lock between members: threads and processes. It knows its holder; a holder
+ * that is killed hands it on, and the next one is told.
+ *
+ * Threads: any. Fork: a child's inherited tutti_lock is its own handle on the same
+ * lock; what the parent holds, the parent holds. Signals: not in handlers. Kill:
+ * promise K3 of docs/architecture.md.
+ */
+#ifndef TUTTI_LOCK_H
+#define TUTTI_LOCK_H
+
+#include <tutti/arena.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tutti_lock tutti_lock;
+
+typedef struct tutti_lock_options {
+	tutti_arena *arena; /* default: the default arena */
+	const char *name; /* at most 39 bytes, for errors and views; default: "lock" */
+} tutti_lock_options;
+
+/* Makes a lock, free. `options` may be NULL. TUTTI_ENOMEM, TUTTI_EINVAL. */
+TUTTI_API tutti_err tutti_lock_open(tutti_lock **lock, const tutti_lock_options *options);
+
+/* Opens an existing lock. TUTTI_ESTALE, TUTTI_EFOREIGN, TUTTI_EKIND. `arena` NULL: the default one. */
+TUTTI_API tutti_err tutti_lock_at(tutti_lock **lock, tutti_arena *arena, tutti_handle handle);
+
+/* Gives back this handle; the lock lives while somebody has one. Does not release it. */
+TUTTI_API void tutti_lock_close(tutti_lock *lock);
+
+TUTTI_API tutti_handle tutti_lock_handle(const tutti_lock *lock);
+
+/*
+ * Takes the lock, waiting up to `timeout` nanoseconds.
+ * TUTTI_OK: held. TUTTI_EOWNERDEAD: held too, but its last holder was killed and
+ * what it guards may be half changed. TUTTI_EBUSY: TUTTI_NOW was given and a living
+ * member holds it (the text has its pid). TUTTI_ETIMEDOUT. Not interrupted by signals.
+ */
+TUTTI_API tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout);
+
+/* Releases it. TUTTI_EPERM: this process does not hold it. Any thread of the holder may release. */
+TUTTI_API tutti_err tutti_lock_release(tutti_lock *lock);
+
+/* The holder's pid, 0 if it is free, -1 if its holder was killed. Recovers nothing, never waits. */
+TUTTI_API int tutti_lock_holder(const tutti_lock *lock);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tutti: parallel and concurrent computing on one shared-memory arena.
+ *
+ * This header includes all the others; each of them describes one concept.
+ */
+#ifndef TUTTI_TUTTI_H
+#define TUTTI_TUTTI_H
+
+#include <tutti/arena.h>
+#include <tutti/base.h>
+#include <tutti/error.h>
+#include <tutti/event.h>
+#include <tutti/lock.h>
+#include <tutti/pool.h>
+#include <tutti/process.h>
+#include <tutti/queue.h>
+#include <tutti/task.h>
+
+#endif
