@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The member table.
+ *
+ * A slot's life: FREE -> JOINING (one CAS that leaves generation and pid, so that a
+ * joiner killed here is known) -> ALIVE (published last) -> [CLEAN, announced by a
+ * clean exit] -> recovered by whoever notices -> FREE with the next generation, which
+ * makes every id that named the dead member a stale one.
+ *
+ * Slots are reused first-in first-out (a cursor), so that an id repeats only after
+ * some two thousand million joins.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "arena/member.h"
+#include "arena/recover.h"
+
+enum { SWEEP_INTERVAL = 500 * 1000000 }; /* ns: within a second of a death, as promised */
+
+static uint64_t make_state(uint32_t pid, uint32_t generation, unsigned status, uint64_t namespace_inode)
+{
+	return (uint64_t)pid | (uint64_t)generation << 32 | (uint64_t)status << 51 | (namespace_inode % 512) << 55;
+}
+
+static uint64_t with_status(uint64_t state, unsigned status)
+{
+	return (state & ~((uint64_t)15 << 51)) | (uint64_t)status << 51;
+}
+
+/* A joiner that was killed has left only its pid; a pid of another namespace says nothing. */
+static bool is_abandoned_joiner(uint64_t state)
+{
+	struct tutti__identity joiner = {.pid = (int32_t)tutti__state_pid(state), .pid_namespace = tutti__pid_namespace()};
+	return tutti__state_status(state) == TUTTI__SLOT_JOINING && state >> 55 == joiner.pid_namespace % 512 &&
+	       !tutti__os.is_alive(&joiner);
+}
+
+static void fill_slot(tutti_arena *arena, struct tutti__slot *slot, const struct tutti__identity *identity)
+{
+	slot->identity = *identity;
+	slot->identity.map_start = (uint64_t)(uintptr_t)arena->base;
+	slot->identity.map_end = slot->identity.map_start + arena->size;
+	memcpy(slot->name, arena->member_name, sizeof slot->name);
+	store_relaxed(&slot->recoverer, 0);
+	store_relaxed(&slot->waiting_for, 0);
+	slot->joined_at = (uint64_t)tutti__os.clock_now();
+}
+
+uint32_t tutti__member_join(tutti_arena *arena)
+{
+	struct tutti__identity identity;
+	tutti__identity_self(&identity);
+	uint32_t start = fetch_add_relaxed(&arena->header->slot_cursor, 1);
+	for (uint32_t i = 0; i < TUTTI__SLOT_COUNT - 1; i++) {
+		uint32_t number = 1 + (start + i) % (TUTTI__SLOT_COUNT - 1);
+		struct tutti__slot *slot = &arena->slots[number];
+		uint64_t state = load_acquire(&slot->state);
+		if (tutti__state_status(state) != TUTTI__SLOT_FREE && !is_abandoned_joiner(state))
+			continue;
+		uint32_t generation = tutti__state_generation(state);
+		uint64_t joining =
+			make_state((uint32_t)identity.pid, generation, TUTTI__SLOT_JOINING, identity.pid_namespace);
+		if (!cas_u64(&slot->state, state, joining))
+			continue;
+		fill_slot(arena, slot, &identity);
+		/* Release: whoever sees ALIVE sees the identity. Pairs with the acquire in tutti__member_is_dead. */
+		store_release(&slot->state, with_status(joining, TUTTI__SLOT_ALIVE));
+		return generation << TUTTI__SLOT_BITS | number;
+	}
+	tutti__fail(TUTTI_EMEMBERS, "arena \"%s\" has %d members, and no room for more. End some.", arena->header->name,
+	            TUTTI__SLOT_COUNT - 1);
+	return 0;
+}
+
+void tutti__member_announce_exit(tutti_arena *arena)
+{
+	uint32_t id = load_relaxed(&arena->local->id);
+	if (id == 0)
+		return;
+	struct tutti__slot *slot = tutti__slot_of(arena, id);
+	uint64_t state = load_acquire(&slot->state);
+	if (tutti__state_status(state) == TUTTI__SLOT_ALIVE && tutti__state_pid(state) == (uint32_t)getpid())
+		cas_u64(&slot->state, state, with_status(state, TUTTI__SLOT_CLEAN));
+}
+
+/* The state if `id` is still in; 0 if its slot went on to another generation. */
+static uint64_t state_if_in(const tutti_arena *arena, uint32_t id)
+{
+	if ((id & ((1U << TUTTI__SLOT_BITS) - 1)) >= TUTTI__SLOT_COUNT)
+		return 0;
+	uint64_t state = load_acquire(&tutti__slot_of(arena, id)->state);
+	unsigned status = tutti__state_status(state);
+	bool in = status == TUTTI__SLOT_ALIVE || status == TUTTI__SLOT_CLEAN;
+	return in && tutti__state_generation(state) == id >> TUTTI__SLOT_BITS ? state : 0;
+}
+
+bool tutti__member_is_dead(tutti_arena *arena, uint32_t id)
+{
+	return state_if_in(arena, id) == 0 || !tutti__os.is_alive(&tutti__slot_of(arena, id)->identity);
+}
+
+int tutti__member_pid(const tutti_arena *arena, uint32_t id)
+{
+	return (int)tutti__state_pid(state_if_in(arena, id));
+}
+
+bool tutti__recover_if_dead(tutti_arena *arena, uint32_t id)
+{
+	uint64_t state = state_if_in(arena, id);
+	if (state == 0)
+		return true;
+	if (tutti__os.is_alive(&tutti__slot_of(arena, id)->identity))
+		return false;
+	return tutti__recover(arena, id, tutti__state_status(state) == TUTTI__SLOT_CLEAN);
+}
+
+unsigned tutti__sweep(tutti_arena *arena)
+{
+	unsigned count = 0;
+	uint32_t own = tutti__enter(arena);
+	store_relaxed(&arena->header->last_sweep, (uint64_t)tutti__os.clock_now());
+	for (uint32_t number = 1; own && number < TUTTI__SLOT_COUNT; number++) {
+		uint64_t state = load_acquire(&arena->slots[number].state);
+		uint32_t id = tutti__state_generation(state) << TUTTI__SLOT_BITS | number;
+		if (id != own && state_if_in(arena, id) && tutti__recover_if_dead(arena, id))
+			count++;
+		/* A table that was never full ends early. */
+		if (state == 0 && number > load_relaxed(&arena->header->slot_cursor))
+			break;
+	}
+	return count;
+}
+
+void tutti__look_after_the_dead(tutti_arena *arena)
+{
+	uint64_t last = load_relaxed(&arena->header->last_sweep);
+	uint64_t now = (uint64_t)tutti__os.clock_now();
+	/* The CAS elects one; one that is killed here delays the next look by the interval. */
+	if (now - last > SWEEP_INTERVAL && cas_u64(&arena->header->last_sweep, last, now))
+		tutti__sweep(arena);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* Spin, yield, sleep: see wait.h for the rules. Source of the budget: measured, lessons in docs/architecture.md. */
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+
+#include "arena/member.h"
+#include "arena/wait.h"
+
+enum {
+	FIRST_BUDGET = 20000, /* ns */
+	MAX_BUDGET = 50000,
+	MIN_BUDGET = 1000,
+	PROBE_EVERY = 32, /* waits */
+	PROMISE_TIME = 1000, /* us that a promise counts */
+	PAUSES_PER_LOOK = 8, /* pauses between looks at the clock, which costs more than a pause */
+};
+
+/* Microseconds, odd, so that a stamp is never 0. */
+static uint32_t stamp_now(void) { return (uint32_t)(tutti__os.clock_now() / 1000) | 1; }
+
+static bool is_fresh(uint32_t stamp) { return stamp != 0 && stamp_now() - stamp < PROMISE_TIME; }
+
+static uint32_t budget_of(struct tutti__patience *patience)
+{
+	if (patience->budget == 0)
+		return FIRST_BUDGET;
+	if (patience->budget >= MIN_BUDGET)
+		return patience->budget;
+	if (++patience->skipped < PROBE_EVERY)
+		return 0;
+	patience->skipped = 0;
+	return FIRST_BUDGET;
+}
+
+static void learn(struct tutti__patience *patience, bool success, int64_t spent, uint32_t budget)
+{
+	if (!success)
+		patience->budget = budget / 2 > 0 ? budget / 2 : 1;
+	else if (spent * 3 > MAX_BUDGET)
+		patience->budget = MAX_BUDGET;
+	else
+		patience->budget = spent * 3 > 2 * MIN_BUDGET ? (uint32_t)spent * 3 : 2 * MIN_BUDGET;
+}
+
+static bool spin_for(const struct tutti__waiting *waiting, uint32_t budget)
+{
+	int64_t start = tutti__os.clock_now();
+	int64_t now = start;
+	bool ready = false;
+	while (!ready && now - start < budget && now < waiting->deadline) {
+		for (int i = 0; i < PAUSES_PER_LOOK && !ready; i++) {
+			ready = waiting->is_ready(waiting->context);
+			cpu_pause();
+		}
+		now = tutti__os.clock_now();
+	}
+	learn(waiting->patience, ready, now - start, budget);
+	return ready;
+}
+
+/* One spinner at a time: more would take the CPUs that the partners need. A dead spinner's stamp runs out. */
+static bool claim_spinner(atomic_u32 *spinner)
+{
+	uint32_t other = load_relaxed(spinner);
+	return (other == 0 || !is_fresh(other)) && cas_u32(spinner, other, stamp_now());
+}
+
+bool tutti__wait_spin(const struct tutti__waiting *waiting, atomic_u32 *partner, atomic_u32 *spinner)
+{
+	uint32_t seen = load_relaxed(partner); /* relaxed: a hint */
+	if (seen == tutti__cpu() + 1) {
+		sched_yield(); /* it cannot run while we spin */
+		return waiting->is_ready(waiting->context);
+	}
+	if (tutti__cpus_online() < 2)
+		return false;
+	uint32_t budget = budget_of(waiting->patience);
+	if (budget == 0 || !claim_spinner(spinner))
+		return false;
+	bool ready = spin_for(waiting, budget);
+	store_relaxed(spinner, 0);
+	return ready;
+}
+
+tutti_err tutti__wait_sleep(const struct tutti__waiting *waiting, atomic_u32 *word, uint32_t expected)
+{
+	struct tutti__slot *slot = tutti__slot_of(waiting->arena, load_relaxed(&waiting->arena->local->id));
+	int64_t now = tutti__os.clock_now();
+	if (now >= waiting->deadline)
+		return TUTTI_ETIMEDOUT;
+	int64_t tick = now + (waiting->tick ? waiting->tick : TUTTI__IDLE_TICK);
+	bool last = tick >= waiting->deadline;
+	store_relaxed(&slot->waiting_since, (uint64_t)now); /* relaxed: for lookers-on only */
+	store_relaxed(&slot->waiting_for, waiting->object);
+	int rc = tutti__os.futex_wait(word, expected, last ? waiting->deadline : tick);
+	store_relaxed(&slot->waiting_for, 0);
+	if (rc == EINTR)
+		return TUTTI_EINTR;
+	if (rc == ETIMEDOUT) {
+		tutti__look_after_the_dead(waiting->arena);
+		/* The caller looks once more before it gives up: the waker may have died before its wake. */
+		return last && !waiting->is_ready(waiting->context) ? TUTTI_ETIMEDOUT : TUTTI_OK;
+	}
+	return TUTTI_OK;
+}
+
+tutti_err tutti__wait_at(const struct tutti__waiting *waiting, struct tutti__wait_point *point)
+{
+	if (tutti__wait_spin(waiting, &point->partner, &point->spinner))
+		return TUTTI_OK;
+	/* Mark first, then look: whoever stores after our look sees the mark (its side: store, full barrier, look). */
+	uint32_t word = fetch_or_acq_rel(&point->word, 1) | 1;
+	fence_after_rmw();
+	if (waiting->is_ready(waiting->context))
+		return TUTTI_OK;
+	tutti_err err = tutti__wait_sleep(waiting, &point->word, word);
+	if (err == TUTTI_OK)
+		tutti__promise_kept(point);
+	else if (waiting->is_ready(waiting->context))
+		tutti__wake_slow(point, 1); /* we leave, and a wake may have been meant for us: pass it on */
+	return err;
+}
+
+void tutti__wake_slow(struct tutti__wait_point *point, int count)
+{
+	uint32_t word = load_acquire(&point->word);
+	if (!(word & 1) || is_fresh(load_relaxed(&point->promise)) || is_fresh(load_relaxed(&point->spinner)))
+		return;
+	store_relaxed(&point->promise, stamp_now());
+	if (tutti__os.futex_wake(&point->word, count) > 0)
+		return;
+	/* Nobody slept: take the mark away. One that marked since then does not sleep: the count has changed. */
+	store_relaxed(&point->promise, 0);
+	cas_u32(&point->word, word, word + 1);
+}
+
+void tutti__wake_all(struct tutti__wait_point *point)
+{
+	uint32_t word = load_acquire(&point->word);
+	while (word & 1) {
+		if (cas_u32(&point->word, word, word + 1)) {
+			tutti__os.futex_wake(&point->word, INT_MAX);
+			return;
+		}
+		word = load_acquire(&point->word);
+	}
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/* Getting. The steps and what a death leaves at each: layout.h. */
+#include <string.h>
+
+#include "channel/queue.h"
+
+/* What a getter wants, and what it got. */
+struct request {
+	void *buffer; /* copy here, if not NULL */
+	uint64_t capacity;
+	atomic_u64 *claim; /* note the message here first, if not NULL */
+	uint64_t room; /* a block of the caller's for an inline message, 0: none */
+	uint64_t room_size;
+	uint64_t block; /* the message's own block, if it had one */
+	uint64_t size;
+	uint32_t encoding;
+	uint64_t drained; /* a segment that became the caller's, to be freed without the latch */
+};
+
+enum take_result { TAKEN, EMPTY, END_OF_ALL, TOO_BIG, NEEDS_ROOM, DRAINED };
+
+/*
+ * A look without the latch. The segment may be freed and be something else at this
+ * moment; then the answer is wrong, and the caller, who looks again under the latch or
+ * after a tick, does not mind. The memory itself is always there.
+ */
+NO_THREAD_SANITIZER static bool has_entry(tutti_arena *arena, struct tutti__queue *shared)
+{
+	return load_relaxed(tutti__header_at(arena, load_acquire(&shared->got.position))) != 0;
+}
+
+bool tutti__queue_is_ready(tutti_arena *arena, struct tutti__queue *shared)
+{
+	return has_entry(arena, shared) || load_acquire(&shared->is_shut);
+}
+
+/* Under the latch: head passes END. The drained segment becomes the caller's. */
+static void leave_segment(tutti_arena *arena, struct tutti__queue *shared, uint32_t id, struct request *request)
+{
+	uint64_t head = load_relaxed(&shared->got.position);
+	uint64_t old = tutti__block_start(arena, head);
+	uint64_t first = load_acquire(&((struct tutti__segment *)tutti__at(arena, old))->next) + TUTTI__SEGMENT_HEAD;
+	/* The putter may be, or have died, between END and tail: tail must not name what is freed. */
+	cas_u64(&shared->put.position, head, first);
+	tutti__block_set_owner(arena, old, id);
+	store_release(&shared->got.position, first); /* COMMIT */
+	request->drained = old;
+}
+
+static void commit_get(struct tutti__queue *shared, uint64_t next, uint64_t size)
+{
+	uint64_t count = load_relaxed(&shared->got.count) + 1;
+	uint64_t bytes = load_relaxed(&shared->got.bytes) + size;
+	store_release(&shared->got_redo.position, next); /* first: see write_entry */
+	store_release(&shared->got_redo.count, count);
+	store_release(&shared->got_redo.bytes, bytes);
+	store_release(&shared->got.position, next); /* COMMIT */
+	/* Release: pairs with the putter's acquire in has_room; the entry has been read by then. */
+	store_release(&shared->got.count, count);
+	store_release(&shared->got.bytes, bytes);
+}
+
+static void note_claim(const struct request *request, const uint64_t *payload)
+{
+	store_release(&request->claim[1], payload[1]);
+	store_release(&request->claim[0], payload[0]);
+}
+
+static enum take_result take_inline(tutti_arena *arena, uint64_t head, struct request *request)
+{
+	const void *payload = tutti__at(arena, head + TUTTI__HEADER_SIZE);
+	void *to = request->buffer;
+	if (to && request->size > request->capacity)
+		return TOO_BIG;
+	if (!to) {
+		if (request->room_size < request->size || request->room == 0)
+			return NEEDS_ROOM;
+		to = tutti__at(arena, request->room);
+	}
+	memcpy(to, payload, request->size);
+	if (request->claim)
+		note_claim(request, payload);
+	return TAKEN;
+}
+
+static enum take_result take_block(tutti_arena *arena, uint64_t head, uint32_t id, struct request *request)
+{
+	struct tutti__block_entry *entry = tutti__at(arena, head + TUTTI__HEADER_SIZE);
+	if (request->buffer && request->size > request->capacity)
+		return TOO_BIG;
+	request->block = entry->offset;
+	tutti__block_set_owner(arena, entry->offset, id);
+	return TAKEN;
+}
+
+/* Under the latch. */
+static enum take_result take(tutti_arena *arena, struct tutti__queue *shared, uint32_t id, struct request *request)
+{
+	uint64_t head = load_relaxed(&shared->got.position);
+	/* Acquire: pairs with the putter's commit. */
+	uint64_t header = load_acquire(tutti__header_at(arena, head));
+	if (header == 0) {
+		/* Shut, and then still nothing: a put before the shutdown would be visible by now. */
+		bool shut = load_acquire(&shared->is_shut);
+		header = load_acquire(tutti__header_at(arena, head));
+		if (header == 0)
+			return shut ? END_OF_ALL : EMPTY;
+	}
+	if (unlikely(tutti__header_kind(header) == TUTTI__ENTRY_END)) {
+		leave_segment(arena, shared, id, request);
+		return DRAINED;
+	}
+	uint64_t extent = tutti__entry_extent(arena, head, header, &request->size);
+	request->encoding = tutti__header_encoding(header);
+	enum take_result result = tutti__header_kind(header) == TUTTI__ENTRY_INLINE
+	                              ? take_inline(arena, head, request)
+	                              : take_block(arena, head, id, request);
+	if (result == TAKEN) {
+		commit_get(shared, head + extent, request->size);
+		tutti__wait_stamp(&shared->room);
+	}
+	return result;
+}
+
+static bool wants_room_signal(const struct tutti__queue *shared)
+{
+	return shared->max_items != UINT64_MAX || shared->max_bytes != UINT64_MAX;
+}
+
+/* A block for an inline message, without the latch. */
+static tutti_err make_room(tutti_arena *arena, struct request *request, int64_t deadline)
+{
+	if (request->room)
+		tutti__block_free(arena, request->room);
+	request->room = 0;
+	tutti_err err = tutti__block_alloc(arena, TUTTI__KIND_RAW, request->size ? request->size : 1, deadline, &request->room);
+	request->room_size = err ? 0 : tutti__block_size(arena, request->room);
+	return err;
+}
+
+/* Tries until the queue says what it has; only the last answers are returned. */
+static tutti_err take_one(tutti_queue *queue, uint32_t id, struct request *request, int64_t deadline,
+                          enum take_result *result)
+{
+	tutti_arena *arena = queue->reference.arena;
+	struct tutti__queue *shared = queue->shared;
+	tutti_err err;
+	do {
+		err = tutti__latch_acquire(arena, &shared->get_latch, id, deadline);
+		if (unlikely(err))
+			return err;
+		*result = take(arena, shared, id, request);
+		tutti__latch_release(&shared->get_latch);
+		if (unlikely(request->drained)) {
+			tutti__block_free(arena, request->drained);
+			request->drained = 0;
+		}
+		if (*result == NEEDS_ROOM)
+			err = make_room(arena, request, deadline);
+	} while (!err && (*result == DRAINED || *result == NEEDS_ROOM));
+	return err;
+}
+
+struct item_question {
+	tutti_arena *arena;
+	struct tutti__queue *shared;
+};
+
+static bool item_is_ready(void *context)
+{
+	struct item_question *question = context;
+	return tutti__queue_is_ready(question->arena, question->shared);
+}
+
+static tutti_err fail_empty(tutti_queue *queue)
+{
+	if (queue->source)
+		tutti__poll_source_clear(queue->source);
+	return tutti__fail_plain(TUTTI_EEMPTY, "nothing is in the queue. Wait longer, or put something.");
+}
+
+static tutti_err wait_for_item(tutti_queue *queue, int64_t deadline)
+{
+	struct item_question question = {queue->reference.arena, queue->shared};
+	struct tutti__waiting waiting = {.arena = question.arena,
+	                                 .patience = &queue->item_patience,
+	                                 .object = queue->reference.offset,
+	                                 .is_ready = item_is_ready,
+	                                 .context = &question,
+	                                 .deadline = deadline};
+	tutti_err err = tutti__wait_at(&waiting, &queue->shared->items);
+	if (err == TUTTI_EINTR)
+		return tutti__fail(err, "a signal handler ran while waiting for queue \"%s\". Get again.",
+		                   queue->shared->object.name);
+	return err == TUTTI_ETIMEDOUT ? fail_empty(queue) : err;
+}
+
+/* After a get that had waited: what is left behind needs another sleeper, as this one may have stood for several puts. */
+static void pass_on(tutti_queue *queue)
+{
+	tutti__promise_kept(&queue->shared->items);
+	if (has_entry(queue->reference.arena, queue->shared))
+		tutti__wake_one(&queue->shared->items);
+}
+
+static tutti_err answer(tutti_queue *queue, enum take_result result, const struct request *request)
+{
+	const char *name = queue->shared->object.name;
+	switch (result) {
+	case TAKEN:
+		if (unlikely(wants_room_signal(queue->shared)))
+			tutti__wake_one(&queue->shared->room);
+		tutti__count_operation(queue->reference.arena);
+		return TUTTI_OK;
+	case END_OF_ALL:
+		return tutti__fail(TUTTI_EOF, "queue \"%s\" was shut down and is drained.", name);
+	case TOO_BIG:
+		return tutti__fail(TUTTI_ETOOBIG,
+		                   "the next message of queue \"%s\" has %llu bytes, the buffer %llu. It stays there: get it "
+		                   "with a larger one.",
+		                   name, (unsigned long long)request->size, (unsigned long long)request->capacity);
+	default:
+		return fail_empty(queue);
+	}
+}
+
+static tutti_err get(tutti_queue *queue, struct request *request, tutti_time timeout)
+{
+	tutti_err err;
+	enum take_result result = EMPTY;
+	uint32_t id = tutti__use(&queue->reference, &err);
+	if (unlikely(id == 0))
+		return err;
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : timeout <= 0 ? 0 : tutti__deadline(timeout);
+	bool waited = false;
+	while ((err = take_one(queue, id, request, deadline, &result)) == TUTTI_OK && result == EMPTY && timeout > 0) {
+		err = wait_for_item(queue, deadline);
+		if (err)
+			return err;
+		waited = true;
+	}
+	if (err)
+		return err;
+	if (waited)
+		pass_on(queue);
+	return answer(queue, result, request);
+}
+
+tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time timeout)
+{
+	tutti_arena *arena = queue->reference.arena;
+	struct request request = {0};
+	tutti_err err = get(queue, &request, timeout);
+	if (err || request.block) {
+		if (request.room)
+			tutti__block_free(arena, request.room);
+		request.room = 0;
+	}
+	*message = (tutti_message){0};
+	if (err)
+		return err;
+	message->block = request.block ? request.block : request.room;
+	message->arena = arena;
+	message->encoding = request.encoding;
+	message->view = (tutti_view){tutti__at(arena, message->block), request.size};
+	return TUTTI_OK;
+}
+
+void tutti_message_release(tutti_message *message)
+{
+	if (message->block && tutti__enter(message->arena))
+		tutti__block_free(message->arena, message->block);
+	*message = (tutti_message){0};
+}
+
+tutti_err tutti_queue_get_into(tutti_queue *queue, void *buffer, size_t capacity, size_t *size, tutti_time timeout)
+{
+	struct request request = {.buffer = buffer, .capacity = capacity};
+	tutti_err err = get(queue, &request, timeout);
+	if (err == TUTTI_OK && request.block) {
+		tutti_arena *arena = queue->reference.arena;
+		memcpy(buffer, tutti__at(arena, request.block), request.size);
+		tutti__block_free(arena, request.block);
+	}
+	if (size)
+		*size = err == TUTTI_OK || err == TUTTI_ETOOBIG ? request.size : 0;
+	return err;
+}
+
+tutti_err tutti__queue_claim(tutti_queue *queue, uint64_t message[2], atomic_u64 claim[2], tutti_time timeout)
+{
+	struct request request = {.buffer = message, .capacity = 2 * sizeof *message, .claim = claim};
+	return get(queue, &request, timeout);
+}
+
+tutti_err tutti_queue_get_many(tutti_queue *queue, tutti_message *messages, size_t capacity, size_t *count,
+                               tutti_time timeout)
+{
+	*count = 0;
+	if (capacity == 0)
+		return TUTTI_OK;
+	tutti_err err = tutti_queue_get(queue, &messages[0], timeout);
+	if (err)
+		return err;
+	*count = 1;
+	while (*count < capacity && has_entry(queue->reference.arena, queue->shared) &&
+	       tutti_queue_get(queue, &messages[*count], TUTTI_NOW) == TUTTI_OK)
+		++*count;
+	return TUTTI_OK;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/* Putting. The steps and what a death leaves at each: layout.h. */
+#include <string.h>
+
+#include "channel/queue.h"
+
+/* One message on its way in. */
+struct letter {
+	const tutti_view *parts;
+	size_t count;
+	uint64_t size; /* of all parts */
+	uint32_t encoding;
+	uint64_t block; /* holds the payload if it is not inline; the caller's own until committed */
+};
+
+/* Why an entry did not go in. */
+enum append_result { APPENDED, NO_SEGMENT, NO_ROOM, IS_SHUT };
+
+enum { BATCH = 32 }; /* messages put under one latch */
+
+static bool is_inline(const struct letter *letter) { return letter->block == 0; }
+
+static uint64_t entry_size_of(const struct letter *letter)
+{
+	return tutti__entry_size(is_inline(letter) ? letter->size : sizeof(struct tutti__block_entry));
+}
+
+static void copy_parts(unsigned char *to, const struct letter *letter)
+{
+	for (size_t i = 0; i < letter->count; i++) {
+		if (letter->parts[i].size)
+			memcpy(to, letter->parts[i].data, letter->parts[i].size);
+		to += letter->parts[i].size;
+	}
+}
+
+static bool has_room(const struct tutti__queue *shared, uint64_t size)
+{
+	if (shared->max_items == UINT64_MAX && shared->max_bytes == UINT64_MAX)
+		return true;
+	uint64_t items = load_relaxed(&shared->put.count) - load_acquire(&shared->got.count);
+	uint64_t bytes = load_relaxed(&shared->put.bytes) - load_acquire(&shared->got.bytes);
+	return items < shared->max_items &&
+	       (items == 0 || (bytes <= shared->max_bytes && size <= shared->max_bytes - bytes));
+}
+
+/* Under the latch: the segment, the caller's own, becomes the chain's last. */
+static void link_segment(tutti_arena *arena, struct tutti__queue *shared, uint64_t segment)
+{
+	uint64_t tail = load_relaxed(&shared->put.position);
+	uint64_t old = tutti__block_start(arena, tail);
+	store_relaxed(&((struct tutti__segment *)tutti__at(arena, segment))->next, 0);
+	store_relaxed(tutti__header_at(arena, segment + TUTTI__SEGMENT_HEAD), 0);
+	store_release(&shared->pending_segment, segment);
+	tutti__block_set_owner(arena, segment, TUTTI__SHARED);
+	store_release(&((struct tutti__segment *)tutti__at(arena, old))->next, segment);
+	store_release(tutti__header_at(arena, tail), tutti__header_make(TUTTI__ENTRY_END, 0, 0)); /* COMMIT */
+	store_release(&shared->pending_segment, 0);
+	store_release(&shared->tail_end, segment + tutti__block_size(arena, segment) - TUTTI__HEADER_SIZE);
+	store_release(&shared->put.position, segment + TUTTI__SEGMENT_HEAD);
+}
+
+/* Under the latch, with room in the tail segment. */
+static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const struct letter *letter)
+{
+	uint64_t tail = load_relaxed(&shared->put.position);
+	uint64_t next = tail + entry_size_of(letter);
+	uint64_t count = load_relaxed(&shared->put.count) + 1;
+	uint64_t bytes = load_relaxed(&shared->put.bytes) + letter->size;
+	unsigned kind = is_inline(letter) ? TUTTI__ENTRY_INLINE : TUTTI__ENTRY_BLOCK;
+	unsigned char *payload = tutti__at(arena, tail + TUTTI__HEADER_SIZE);
+	if (kind == TUTTI__ENTRY_INLINE)
+		copy_parts(payload, letter);
+	else
+		*(struct tutti__block_entry *)payload = (struct tutti__block_entry){letter->block, letter->size};
+	store_relaxed(tutti__header_at(arena, next), 0);
+	/* The position first: a redo record with old counts must not match the tail. */
+	store_release(&shared->put_redo.position, next);
+	store_release(&shared->put_redo.count, count);
+	store_release(&shared->put_redo.bytes, bytes);
+	if (kind == TUTTI__ENTRY_BLOCK) {
+		store_release(&shared->pending, letter->block);
+		tutti__block_set_owner(arena, letter->block, TUTTI__SHARED);
+	}
+	/* COMMIT. Release: pairs with the getter's acquire of the header; makes the payload visible. */
+	store_release(tutti__header_at(arena, tail),
+	              tutti__header_make(kind, letter->encoding, kind == TUTTI__ENTRY_INLINE ? letter->size : 0));
+	if (kind == TUTTI__ENTRY_BLOCK)
+		store_release(&shared->pending, 0);
+	store_release(&shared->put.position, next);
+	store_release(&shared->put.count, count);
+	store_release(&shared->put.bytes, bytes);
+}
+
+/* Under the latch. `*spare` is a segment of the caller's, taken if needed and then set to 0. */
+static enum append_result append(tutti_arena *arena, struct tutti__queue *shared, const struct letter *letter,
+                                 uint64_t *spare)
+{
+	if (unlikely(load_relaxed(&shared->is_shut)))
+		return IS_SHUT;
+	if (unlikely(!has_room(shared, letter->size)))
+		return NO_ROOM;
+	if (unlikely(load_relaxed(&shared->put.position) + entry_size_of(letter) > load_relaxed(&shared->tail_end))) {
+		if (*spare == 0 || tutti__block_size(arena, *spare) <
+		                       entry_size_of(letter) + TUTTI__SEGMENT_HEAD + TUTTI__HEADER_SIZE)
+			return NO_SEGMENT;
+		link_segment(arena, shared, *spare);
+		*spare = 0;
+	}
+	write_entry(arena, shared, letter);
+	return APPENDED;
+}
+
+/* Segments double while messages pile up; a queue that is drained as it is filled needs no large ones. */
+static uint64_t next_segment_size(const struct tutti__queue *shared, uint64_t tail_segment, uint64_t entry)
+{
+	uint64_t backlog = load_relaxed(&shared->put.bytes) - load_relaxed(&shared->got.bytes);
+	uint64_t size = tail_segment * 2;
+	if (size > 8192 && backlog < tail_segment / 2)
+		size = 8192;
+	if (size > TUTTI__SEGMENT_MAX)
+		size = TUTTI__SEGMENT_MAX;
+	uint64_t least = entry + TUTTI__SEGMENT_HEAD + TUTTI__HEADER_SIZE;
+	return size > least ? size : least;
+}
+
+/* Without the latch (a latch is a leaf): a segment for who comes back with it. */
+static tutti_err make_spare(tutti_arena *arena, struct tutti__queue *shared, const struct letter *letter,
+                            int64_t deadline, uint64_t *spare)
+{
+	if (*spare)
+		tutti__block_free(arena, *spare);
+	*spare = 0;
+	uint64_t tail_segment = tutti__block_size(arena, load_relaxed(&shared->put.position));
+	return tutti__block_alloc(arena, TUTTI__KIND_RAW,
+	                          next_segment_size(shared, tail_segment, entry_size_of(letter)), deadline, spare);
+}
+
+static tutti_err fail_full(const struct tutti__queue *shared, tutti_time timeout)
+{
+	if (timeout <= 0)
+		return tutti__fail_plain(TUTTI_EFULL, "the queue is full. Raise max_items or max_bytes, or start a getter.");
+	uint64_t items = load_relaxed(&shared->put.count) - load_relaxed(&shared->got.count);
+	uint64_t bytes = load_relaxed(&shared->put.bytes) - load_relaxed(&shared->got.bytes);
+	bool by_items = items >= shared->max_items;
+	return tutti__fail(TUTTI_EFULL,
+	                   "queue \"%s\" is full: %llu of %llu %s. Raise %s, or start a getter.", shared->object.name,
+	                   (unsigned long long)(by_items ? items : bytes),
+	                   (unsigned long long)(by_items ? shared->max_items : shared->max_bytes),
+	                   by_items ? "messages" : "bytes", by_items ? "max_items" : "max_bytes");
+}
+
+static tutti_err fail_shut(const struct tutti__queue *shared)
+{
+	return tutti__fail(TUTTI_ESHUTDOWN, "queue \"%s\" was shut down: it takes no more messages.", shared->object.name);
+}
+
+struct room_question {
+	const struct tutti__queue *shared;
+	uint64_t size;
+};
+
+static bool room_is_ready(void *context)
+{
+	struct room_question *question = context;
+	return load_acquire(&question->shared->is_shut) || has_room(question->shared, question->size);
+}
+
+static tutti_err wait_for_room(tutti_queue *queue, uint64_t size, int64_t deadline, tutti_time timeout)
+{
+	struct room_question question = {queue->shared, size};
+	struct tutti__waiting waiting = {.arena = queue->reference.arena,
+	                                 .patience = &queue->room_patience,
+	                                 .object = queue->reference.offset,
+	                                 .is_ready = room_is_ready,
+	                                 .context = &question,
+	                                 .deadline = deadline};
+	if (timeout <= 0)
+		return fail_full(queue->shared, timeout);
+	tutti_err err = tutti__wait_at(&waiting, &queue->shared->room);
+	if (err == TUTTI_EINTR)
+		return tutti__fail(err, "a signal handler ran while waiting for room in queue \"%s\". Put again.",
+		                   queue->shared->object.name);
+	return err == TUTTI_ETIMEDOUT ? fail_full(queue->shared, timeout) : err;
+}
+
+/* What a getter looks for is in: wake one that sleeps, ring who polls. The latch's release was a full barrier. */
+static void announce(tutti_arena *arena, struct tutti__queue *shared)
+{
+	tutti__wake_one(&shared->items);
+	if (unlikely(load_relaxed(&shared->polled)))
+		tutti__queue_ring(arena, shared);
+	tutti__count_operation(arena);
+}
+
+/* Appends letters in order until all are in or something is in the way. */
+static enum append_result append_some(tutti_arena *arena, struct tutti__queue *shared, const struct letter *letters,
+                                      size_t count, size_t *done, uint64_t *spare)
+{
+	enum append_result result = APPENDED;
+	for (size_t i = 0; i < count && result == APPENDED; i++) {
+		result = append(arena, shared, &letters[i], spare);
+		*done += result == APPENDED;
+	}
+	tutti__wait_stamp(&shared->items);
+	return result;
+}
+
+static tutti_err put_letters(tutti_queue *queue, const struct letter *letters, size_t count, size_t *done,
+                             tutti_time timeout)
+{
+	tutti_err err;
+	tutti_arena *arena = queue->reference.arena;
+	struct tutti__queue *shared = queue->shared;
+	uint32_t id = tutti__use(&queue->reference, &err);
+	if (unlikely(id == 0))
+		return err;
+	uint64_t spare = 0;
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout);
+	*done = 0;
+	do {
+		size_t before = *done;
+		err = tutti__latch_acquire(arena, &shared->put_latch, id, deadline);
+		if (unlikely(err))
+			break;
+		enum append_result result = append_some(arena, shared, letters + *done, count - *done, done, &spare);
+		tutti__latch_release(&shared->put_latch);
+		if (*done > before)
+			announce(arena, shared);
+		if (result == IS_SHUT)
+			err = fail_shut(shared);
+		else if (result == NO_ROOM)
+			err = wait_for_room(queue, letters[*done].size, deadline, timeout);
+		else if (result == NO_SEGMENT)
+			err = make_spare(arena, shared, &letters[*done], deadline, &spare);
+	} while (!err && *done < count);
+	if (spare)
+		tutti__block_free(arena, spare);
+	return err;
+}
+
+static tutti_err check_size(const struct tutti__queue *shared, uint64_t size)
+{
+	if (size <= shared->max_message)
+		return TUTTI_OK;
+	return tutti__fail(TUTTI_ETOOBIG,
+	                   "a message of %llu bytes is over the limit of queue \"%s\", %llu. Raise max_message, or send it "
+	                   "in parts.",
+	                   (unsigned long long)size, shared->object.name, (unsigned long long)shared->max_message);
+}
+
+/* Fills in size and, for a large message, a block with its bytes. */
+static tutti_err prepare(tutti_queue *queue, struct letter *letter, tutti_time timeout)
+{
+	tutti_arena *arena = queue->reference.arena;
+	letter->size = 0;
+	for (size_t i = 0; i < letter->count; i++)
+		letter->size += letter->parts[i].size;
+	tutti_err err = check_size(queue->shared, letter->size);
+	if (likely(err || letter->size <= TUTTI__INLINE_MAX))
+		return err;
+	if (tutti__use(&queue->reference, &err) == 0)
+		return err;
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout);
+	err = tutti__block_alloc(arena, TUTTI__KIND_RAW, letter->size, deadline, &letter->block);
+	if (!err)
+		copy_parts(tutti__at(arena, letter->block), letter);
+	return err;
+}
+
+tutti_err tutti_queue_put_gather(tutti_queue *queue, const tutti_view *parts, size_t count, tutti_encoding encoding,
+                                 tutti_time timeout)
+{
+	struct letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
+	size_t done = 0;
+	tutti_err err = prepare(queue, &letter, timeout);
+	if (err)
+		return err;
+	err = put_letters(queue, &letter, 1, &done, timeout);
+	if (unlikely(done == 0 && letter.block))
+		tutti__block_free(queue->reference.arena, letter.block);
+	return err;
+}
+
+tutti_err tutti_queue_put(tutti_queue *queue, const void *data, size_t size, tutti_time timeout)
+{
+	tutti_view part = {data, size};
+	return tutti_queue_put_gather(queue, &part, 1, TUTTI_RAW, timeout);
+}
+
+/* One latch for up to BATCH messages. */
+static tutti_err put_batch(tutti_queue *queue, const tutti_view *messages, size_t count, size_t *done,
+                           tutti_time timeout)
+{
+	struct letter letters[BATCH];
+	size_t ready = 0;
+	tutti_err err = TUTTI_OK;
+	while (ready < count && !err) {
+		letters[ready] = (struct letter){.parts = &messages[ready], .count = 1};
+		err = prepare(queue, &letters[ready], timeout);
+		ready += err == TUTTI_OK;
+	}
+	/* What could be prepared goes in even if a later one could not: the accepted ones are a prefix. */
+	tutti_err put_err = ready ? put_letters(queue, letters, ready, done, timeout) : TUTTI_OK;
+	for (size_t i = *done; i < ready; i++)
+		if (letters[i].block)
+			tutti__block_free(queue->reference.arena, letters[i].block);
+	return put_err ? put_err : err;
+}
+
+tutti_err tutti_queue_put_many(tutti_queue *queue, const tutti_view *messages, size_t count, size_t *accepted,
+                               tutti_time timeout)
+{
+	size_t total = 0;
+	tutti_err err = TUTTI_OK;
+	while (total < count && !err) {
+		size_t done = 0;
+		err = put_batch(queue, messages + total, count - total < BATCH ? count - total : BATCH, &done, timeout);
+		total += done;
+	}
+	if (accepted)
+		*accepted = total;
+	return err;
+}
+
+tutti_err tutti_queue_put_begin(tutti_queue *queue, tutti_draft *draft, size_t size)
+{
+	tutti_err err;
+	uint64_t block;
+	*draft = (tutti_draft){0};
+	if (tutti__use(&queue->reference, &err) == 0 || (err = check_size(queue->shared, size)) != TUTTI_OK)
+		return err;
+	err = tutti__block_alloc(queue->reference.arena, TUTTI__KIND_RAW, size ? size : 1, INT64_MAX, &block);
+	if (err)
+		return err;
+	*draft = (tutti_draft){.data = tutti__at(queue->reference.arena, block),
+	                       .size = size,
+	                       .queue = queue,
+	                       .block = block,
+	                       .capacity = size};
+	return TUTTI_OK;
+}
+
+tutti_err tutti_queue_put_commit(tutti_draft *draft, tutti_time timeout)
+{
+	size_t done = 0;
+	if (!draft->queue)
+		return tutti__fail(TUTTI_EINVAL, "this draft was committed or aborted before. Begin another.");
+	if (draft->size > draft->capacity)
+		return tutti__fail(TUTTI_EINVAL, "the draft was begun with %zu bytes and cannot have %zu now.",
+		                   draft->capacity, draft->size);
+	tutti_view part = {draft->data, draft->size};
+	bool small = draft->size <= TUTTI__INLINE_MAX;
+	struct letter letter = {.parts = &part,
+	                        .count = 1,
+	                        .size = draft->size,
+	                        .encoding = draft->encoding,
+	                        .block = small ? 0 : draft->block};
+	tutti_err err = put_letters(draft->queue, &letter, 1, &done, timeout);
+	if (done == 0)
+		return err;
+	if (small)
+		tutti__block_free(draft->queue->reference.arena, draft->block);
+	draft->queue = NULL;
+	return err;
+}
+
+void tutti_queue_put_abort(tutti_draft *draft)
+{
+	if (draft->queue)
+		tutti__block_free(draft->queue->reference.arena, draft->block);
+	draft->queue = NULL;
+}

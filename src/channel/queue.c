@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* The queue as an object: opening, closing, shutting down. What its bytes mean: layout.h. */
+#include <stdlib.h>
+
+#include "arena/arena.h"
+#include "channel/queue.h"
+
+static tutti_err new_handle(tutti_queue **result)
+{
+	*result = calloc(1, sizeof **result);
+	return *result ? TUTTI_OK : tutti__fail(TUTTI_ENOMEM, "no memory for a queue handle");
+}
+
+static uint64_t bound(uint64_t value) { return value ? value : UINT64_MAX; }
+
+/* The first segment; still the caller's own. */
+static tutti_err add_first_segment(tutti_arena *arena, struct tutti__queue *shared, uint64_t *segment)
+{
+	tutti_err err = tutti__block_alloc(arena, TUTTI__KIND_RAW, TUTTI__SEGMENT_MIN, INT64_MAX, segment);
+	if (err)
+		return err;
+	store_relaxed(&((struct tutti__segment *)tutti__at(arena, *segment))->next, 0);
+	store_relaxed(tutti__header_at(arena, *segment + TUTTI__SEGMENT_HEAD), 0);
+	store_relaxed(&shared->put.position, *segment + TUTTI__SEGMENT_HEAD);
+	store_relaxed(&shared->got.position, *segment + TUTTI__SEGMENT_HEAD);
+	store_relaxed(&shared->tail_end, *segment + tutti__block_size(arena, *segment) - TUTTI__HEADER_SIZE);
+	return TUTTI_OK;
+}
+
+static tutti_err create(tutti_arena *arena, const tutti_queue_options *options, tutti_queue *queue)
+{
+	struct tutti__object *object;
+	uint64_t segment;
+	tutti_err err =
+		tutti__object_create(arena, TUTTI__KIND_QUEUE, sizeof(struct tutti__queue), options->name, &object);
+	if (err)
+		return err;
+	struct tutti__queue *shared = (struct tutti__queue *)object;
+	shared->max_items = bound(options->max_items);
+	shared->max_bytes = bound(options->max_bytes);
+	shared->max_message = bound(options->max_message);
+	err = add_first_segment(arena, shared, &segment);
+	if (err) {
+		tutti__block_free(arena, tutti__offset(arena, object));
+		return err;
+	}
+	queue->shared = shared;
+	/* As put_commit does it: noted first, so that a creator killed in between loses neither. */
+	store_release(&shared->pending_segment, segment);
+	tutti__object_publish(arena, TUTTI__KIND_QUEUE, object, &queue->reference);
+	tutti__block_set_owner(arena, segment, TUTTI__SHARED);
+	store_release(&shared->pending_segment, 0);
+	return TUTTI_OK;
+}
+
+tutti_err tutti_queue_open(tutti_queue **result, const tutti_queue_options *options)
+{
+	static const tutti_queue_options defaults;
+	options = options ? options : &defaults;
+	tutti_arena *arena;
+	tutti_queue *queue;
+	tutti_err err = tutti__arena_or_default(options->arena, &arena);
+	if (!err)
+		err = new_handle(&queue);
+	if (err)
+		return err;
+	err = create(arena, options, queue);
+	if (err)
+		free(queue);
+	else
+		*result = queue;
+	return err;
+}
+
+tutti_err tutti_queue_at(tutti_queue **result, tutti_arena *given, tutti_handle handle)
+{
+	tutti_arena *arena;
+	tutti_queue *queue;
+	tutti_err err = tutti__arena_or_default(given, &arena);
+	if (!err)
+		err = new_handle(&queue);
+	if (err)
+		return err;
+	err = tutti__reference_open(&queue->reference, arena, TUTTI__KIND_QUEUE, handle);
+	if (err) {
+		free(queue);
+		return err;
+	}
+	queue->shared = (struct tutti__queue *)queue->reference.object;
+	*result = queue;
+	return TUTTI_OK;
+}
+
+void tutti_queue_close(tutti_queue *queue)
+{
+	if (!queue)
+		return;
+	if (queue->source)
+		tutti__poll_source_close(queue->source);
+	tutti__reference_close(&queue->reference);
+	free(queue);
+}
+
+tutti_handle tutti_queue_handle(const tutti_queue *queue) { return tutti__reference_handle(&queue->reference); }
+
+uint64_t tutti_queue_size(const tutti_queue *queue)
+{
+	/* got first: it never passes put, so the difference cannot become negative. */
+	uint64_t got = load_acquire(&queue->shared->got.count);
+	uint64_t put = load_acquire(&queue->shared->put.count);
+	return put > got ? put - got : 0;
+}
+
+tutti_err tutti_queue_shutdown(tutti_queue *queue)
+{
+	tutti_err err;
+	tutti_arena *arena = queue->reference.arena;
+	struct tutti__queue *shared = queue->shared;
+	uint32_t id = tutti__use(&queue->reference, &err);
+	if (id == 0)
+		return err;
+	/* Under the latch, so that each put is wholly before or refused; a getter that sees it looks once more. */
+	err = tutti__latch_acquire(arena, &shared->put_latch, id, INT64_MAX);
+	if (err)
+		return err;
+	store_release(&shared->is_shut, 1);
+	tutti__latch_release(&shared->put_latch);
+	tutti__wake_all(&shared->items);
+	tutti__wake_all(&shared->room);
+	if (load_relaxed(&shared->polled))
+		tutti__queue_ring(arena, shared);
+	return TUTTI_OK;
+}
+
+uint64_t tutti__entry_extent(const tutti_arena *arena, uint64_t position, uint64_t header, uint64_t *payload)
+{
+	if (tutti__header_kind(header) == TUTTI__ENTRY_INLINE) {
+		*payload = header >> 32;
+		return tutti__entry_size(*payload);
+	}
+	*payload = ((struct tutti__block_entry *)tutti__at(arena, position + TUTTI__HEADER_SIZE))->size;
+	return tutti__entry_size(sizeof(struct tutti__block_entry));
+}
+
+const struct tutti__kind tutti__queue_kind = {.name = "queue",
+                                              .is_object = true,
+                                              .recover = tutti__queue_recover,
+                                              .destroy = tutti__queue_destroy};

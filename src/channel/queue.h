@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TUTTI_CHANNEL_QUEUE_H
+#define TUTTI_CHANNEL_QUEUE_H
+
+#include <tutti/queue.h>
+
+#include "channel/layout.h"
+
+struct tutti__poll_source;
+
+struct tutti_queue {
+	struct tutti__reference reference;
+	struct tutti__queue *shared;
+	struct tutti__patience item_patience, room_patience;
+	struct tutti__poll_source *source; /* made by the first tutti_queue_fd() */
+};
+
+extern const struct tutti__kind tutti__queue_kind;
+
+/* True if a get would find something (a message, or the end). A hint: takes no latch, may be wrong for a moment. */
+bool tutti__queue_is_ready(tutti_arena *arena, struct tutti__queue *shared);
+
+/*
+ * Gets one message of at most 16 bytes. Before the message becomes the caller's, its bytes are
+ * stored to `claim` in the arena (second word first), so that whoever recovers the caller
+ * knows what it had taken or was about to take.
+ */
+tutti_err tutti__queue_claim(tutti_queue *queue, uint64_t message[2], atomic_u64 claim[2], tutti_time timeout);
+
+/* Rings the members that poll the queue. Called after a put or a shutdown when `polled` is set. */
+void tutti__queue_ring(tutti_arena *arena, struct tutti__queue *shared);
+
+/* The caller found the queue empty: its descriptor goes dark, unless something came meanwhile. */
+void tutti__poll_source_clear(struct tutti__poll_source *source);
+void tutti__poll_source_close(struct tutti__poll_source *source);
+
+/* Empties a dying queue: its messages and segments. */
+void tutti__queue_destroy(tutti_arena *arena, uint64_t offset);
+void tutti__queue_recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean);
+
+/* See the list in layout.h; `visit` (may be NULL) is called with each block that the queue reaches. */
+bool tutti__queue_is_valid(tutti_arena *arena, const struct tutti__queue *shared,
+                           void (*visit)(void *context, uint64_t block), void *context);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The composition root: the one place that knows every kind of shared block. Floor 1
+ * knows only the table's shape, and each floor only its own kinds; linked statically,
+ * a program that uses one kind can still recover all of them.
+ */
+#include "channel/queue.h"
+#include "sync/kinds.h"
+
+const struct tutti__kind *const tutti__kinds[TUTTI__KIND_COUNT] = {
+	[TUTTI__KIND_LOCK] = &tutti__lock_kind,
+	[TUTTI__KIND_EVENT] = &tutti__event_kind,
+	[TUTTI__KIND_QUEUE] = &tutti__queue_kind,
+};

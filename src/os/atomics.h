@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Atomics by the name of their order, so that no access is sequentially consistent
+ * by accident. A death counts as an observer too: what a killed process stored with
+ * release order (or earlier in its program) is what recovery finds.
+ */
+#ifndef TUTTI_OS_ATOMICS_H
+#define TUTTI_OS_ATOMICS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef _Atomic uint32_t atomic_u32;
+typedef _Atomic uint64_t atomic_u64;
+
+#define load_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
+#define load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
+#define store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
+#define store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
+#define exchange_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
+#define fetch_add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
+#define fetch_sub_relaxed(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
+#define fetch_or_acq_rel(p, v) atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
+#define fence_seq_cst() atomic_thread_fence(memory_order_seq_cst)
+
+static inline bool cas_u32(atomic_u32 *word, uint32_t expected, uint32_t desired)
+{
+	return atomic_compare_exchange_strong_explicit(word, &expected, desired, memory_order_acq_rel,
+	                                               memory_order_acquire);
+}
+
+static inline bool cas_u64(atomic_u64 *word, uint64_t expected, uint64_t desired)
+{
+	return atomic_compare_exchange_strong_explicit(word, &expected, desired, memory_order_acq_rel,
+	                                               memory_order_acquire);
+}
+
+/*
+ * Orders an earlier read-modify-write before a later load (the store-then-look half of
+ * a wake-up). A locked instruction of x86 is a full barrier already.
+ */
+static inline void fence_after_rmw(void)
+{
+#if defined(__x86_64__)
+	atomic_signal_fence(memory_order_seq_cst);
+#else
+	fence_seq_cst();
+#endif
+}
+
+static inline void cpu_pause(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ __volatile__("isb" ::: "memory");
+#endif
+}
+
+/* For a look at memory that may be reused at this moment, whose answer is checked later. */
+#define NO_THREAD_SANITIZER __attribute__((no_sanitize("thread")))
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Floor 0: the operating system. The only floor with system-call trivia.
+ *
+ * What tests must be able to fake (time, sleeping, who is alive) goes through the
+ * table tutti__os; the rest are plain functions.
+ */
+#ifndef TUTTI_OS_OS_H
+#define TUTTI_OS_OS_H
+
+#include <sys/types.h>
+
+#include <tutti/error.h>
+
+#include "os/atomics.h"
+
+/*
+ * Who a process is, for ever: its pid alone is reused. On kernels whose pidfds have an
+ * inode of their own (6.9) that inode tells, else the start time (10 ms grain).
+ * exec keeps all three, so the place of the arena's mapping is noted too: a process
+ * that called exec has it no longer.
+ */
+struct tutti__identity {
+	int32_t pid;
+	uint32_t reserved;
+	uint64_t pid_namespace; /* inode; a pid means something only within it */
+	uint64_t pidfd_inode; /* 0: not known */
+	uint64_t start_time; /* clock ticks since boot */
+	uint64_t map_start, map_end; /* addresses of the arena there; 0: not noted */
+};
+
+struct tutti__os_calls {
+	/* Sleeps while *word == expected. 0: woken (or not asleep); ETIMEDOUT; EINTR. `deadline` absolute, monotonic. */
+	int (*futex_wait)(atomic_u32 *word, uint32_t expected, int64_t deadline);
+	/* Wakes up to `count` sleepers; returns how many. Async-signal-safe. */
+	int (*futex_wake)(atomic_u32 *word, int count);
+	/* Nanoseconds on the monotonic clock. */
+	int64_t (*clock_now)(void);
+	/* False only if the process is dead for sure: ended, another one by now, or gone by exec. */
+	bool (*is_alive)(const struct tutti__identity *identity);
+};
+
+extern struct tutti__os_calls tutti__os;
+
+/* Fills in who the calling process is, except for the map addresses. */
+void tutti__identity_self(struct tutti__identity *identity);
+/* The inode of this process's pid namespace. */
+uint64_t tutti__pid_namespace(void);
+
+int tutti__pidfd_open(pid_t pid);
+int tutti__pidfd_send_signal(int pidfd, int signal);
+
+/* An anonymous memory file of `size` bytes, sealed against growing and shrinking; -1 and errno. */
+int tutti__memory_file(const char *name, uint64_t size);
+/* Gives the pages of a range of a mapped memory file back to the kernel. */
+bool tutti__memory_punch(void *address, uint64_t size);
+/* Bytes of RAM, and the smaller of RAM and the cgroup's limit. */
+uint64_t tutti__memory_total(void);
+uint64_t tutti__memory_allowed(void);
+
+/* The CPU that the caller runs on now. */
+static inline uint32_t tutti__cpu(void);
+/* How many CPUs are online; how many this process may use. */
+unsigned tutti__cpus_online(void);
+unsigned tutti__cpus_usable(void);
+/* How many threads this process has. */
+unsigned tutti__thread_count(void);
+/* The program's short name, never empty. */
+const char *tutti__program_name(void);
+
+/* Sets this thread's error text and returns `err`. */
+tutti_err tutti__fail(tutti_err err, const char *format, ...) TUTTI_PRINTF(2, 3);
+/* The same with a constant text: costs nothing, for answers that are no surprise (nothing there, full). */
+tutti_err tutti__fail_plain(tutti_err err, const char *text);
+/* The same for a failed system call: adds the text of `error_number`; names lack of descriptors as such. */
+tutti_err tutti__fail_system(int error_number, const char *what);
+
+/* The absolute time at which a relative timeout ends. */
+int64_t tutti__deadline(tutti_time timeout);
+
+extern int sched_getcpu(void);
+static inline uint32_t tutti__cpu(void) { return (uint32_t)sched_getcpu(); }
+
+#endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TUTTI_SYNC_KINDS_H
+#define TUTTI_SYNC_KINDS_H
+
+#include "arena/object.h"
+
+extern const struct tutti__kind tutti__lock_kind;
+extern const struct tutti__kind tutti__event_kind;
+
+#endif
