@@ -43,12 +43,14 @@ extern "C" {
 	X(ECORRUPT, "the arena is damaged")                                                                                \
 	X(EDESCRIPTORS, "no file descriptor is left")
 
+/* clang-format off */
 typedef enum tutti_err {
 #define TUTTI_ERROR_CODE(name, text) TUTTI_##name,
 	TUTTI_ERRORS(TUTTI_ERROR_CODE)
 #undef TUTTI_ERROR_CODE
 	TUTTI_ERROR_COUNT
 } tutti_err;
+/* clang-format on */
 
 /* "TUTTI_ENOMEM" for TUTTI_ENOMEM. Never NULL. Any thread, any signal handler. */
 TUTTI_API const char *tutti_error_name(tutti_err err);

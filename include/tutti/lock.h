@@ -45,7 +45,10 @@ TUTTI_API tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout);
 /* Releases it. TUTTI_EPERM: this process does not hold it. Any thread of the holder may release. */
 TUTTI_API tutti_err tutti_lock_release(tutti_lock *lock);
 
-/* The holder's pid, 0 if it is free, -1 if its holder was killed. Recovers nothing, never waits. */
+/*
+ * The holder's pid (also of one that exited cleanly without releasing), 0 if it is free, -1 if
+ * its holder was killed. Recovers nothing, never waits.
+ */
 TUTTI_API int tutti_lock_holder(const tutti_lock *lock);
 
 #ifdef __cplusplus

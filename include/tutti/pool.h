@@ -55,9 +55,18 @@ typedef struct tutti_result {
 	uint64_t task;
 } tutti_result;
 
+/*
+ * Gives input number `index` and returns true; false when there are no more. The view may be
+ * overwritten next time. A source that would have to wait may answer true with the size
+ * TUTTI_LATER instead: it is asked again (with the same index) after the next result, or
+ * after 10 ms, and finished results are not held up by it.
+ */
+typedef bool (*tutti_next_input)(void *context, uint64_t index, tutti_view *input);
+#define TUTTI_LATER SIZE_MAX
+
 /* Where the inputs of a map come from. Make one with tutti_strings, tutti_array or tutti_generator. */
 typedef struct tutti_inputs {
-	bool (*next)(void *context, uint64_t index, tutti_view *input); /* false: no more. The view may be overwritten next time */
+	tutti_next_input next;
 	void *context;
 	size_t count, stride;
 } tutti_inputs;
@@ -67,7 +76,7 @@ TUTTI_API tutti_inputs tutti_strings(char *const *strings, size_t count);
 /* An array of `count` elements of `stride` bytes each. The array must outlive the stream. */
 TUTTI_API tutti_inputs tutti_array(const void *elements, size_t count, size_t stride);
 /* Inputs from a function, called in the thread that reads the stream, once per input. */
-TUTTI_API tutti_inputs tutti_generator(bool (*next)(void *context, uint64_t index, tutti_view *input), void *context);
+TUTTI_API tutti_inputs tutti_generator(tutti_next_input next, void *context);
 
 typedef struct tutti_map_options {
 	bool unordered; /* results as they come; default: in the order of the inputs */

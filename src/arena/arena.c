@@ -42,20 +42,10 @@ static void announce_exit(void)
 		tutti__member_announce_exit(arena);
 }
 
-/* A fork must not find our mutexes locked by a thread that it does not copy. */
-static void before_fork(void)
-{
-	pthread_mutex_lock(&members_mutex);
-	for (tutti_arena *arena = members; arena; arena = arena->next)
-		pthread_mutex_lock(&arena->references_mutex);
-}
+/* A fork must not find our mutex locked by a thread that it does not copy. */
+static void before_fork(void) { pthread_mutex_lock(&members_mutex); }
 
-static void after_fork(void)
-{
-	for (tutti_arena *arena = members; arena; arena = arena->next)
-		pthread_mutex_unlock(&arena->references_mutex);
-	pthread_mutex_unlock(&members_mutex);
-}
+static void after_fork(void) { pthread_mutex_unlock(&members_mutex); }
 
 static void after_fork_in_child(void)
 {
@@ -66,6 +56,7 @@ static void after_fork_in_child(void)
 static void prepare_process(void)
 {
 	atexit(announce_exit);
+	tutti__identity_keep_reserve();
 	pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
 
@@ -100,7 +91,6 @@ static tutti_err new_context(tutti_arena **result, int fd, const char *member_na
 	if (!arena)
 		return tutti__fail_system(ENOMEM, "cannot join the arena");
 	arena->fd = fd;
-	pthread_mutex_init(&arena->references_mutex, NULL);
 	snprintf(arena->member_name, sizeof arena->member_name, "%s", member_name ? member_name : tutti__program_name());
 	arena->local = map_local();
 	if (!arena->local) {
@@ -193,15 +183,14 @@ static tutti_err join(tutti_arena *arena, tutti_arena **result)
 
 uint32_t tutti__rejoin(tutti_arena *arena)
 {
-	pthread_mutex_lock(&arena->references_mutex);
+	/* Its own mutex: wiped by the fork, so never locked by a thread that was not copied. */
+	pthread_mutex_lock(&arena->local->mutex);
 	uint32_t id = load_acquire(&arena->local->id); /* another thread may have been faster */
 	if (id == 0) {
 		id = tutti__member_join(arena);
 		store_release(&arena->local->id, id);
-		if (id)
-			tutti__references_renew(arena);
 	}
-	pthread_mutex_unlock(&arena->references_mutex);
+	pthread_mutex_unlock(&arena->local->mutex);
 	return id;
 }
 
@@ -282,6 +271,17 @@ tutti_err tutti__arena_or_default(tutti_arena *given, tutti_arena **arena)
 	return given ? TUTTI_OK : tutti_arena_default(arena);
 }
 
+static bool has_sound_tables(const struct tutti__header *header)
+{
+	uint64_t units = header->size >> TUTTI__UNIT_SHIFT;
+	return header->unit_count == units && header->slots == TUTTI__UNIT_SIZE &&
+	       header->units >= header->slots + TUTTI__SLOT_COUNT * sizeof(struct tutti__slot) &&
+	       header->owners >= header->units + units * sizeof(struct tutti__unit) &&
+	       header->first_unit < units &&
+	       header->first_unit << TUTTI__UNIT_SHIFT >=
+	           header->owners + units * TUTTI__BLOCKS_PER_UNIT * sizeof(atomic_u32);
+}
+
 /* Reads the header without mapping: a foreign file must not be trusted with sizes. */
 static tutti_err check_file(int fd)
 {
@@ -296,6 +296,10 @@ static tutti_err check_file(int fd)
 		                   "Run all members with one version.",
 		                   header.name, header.version, header.layout_version, TUTTI_VERSION_TEXT,
 		                   TUTTI__LAYOUT_VERSION);
+	/* Cut off, or written to by others: its tables must lie within it. */
+	struct stat status;
+	if (fstat(fd, &status) != 0 || (uint64_t)status.st_size != header.size || !has_sound_tables(&header))
+		return tutti__fail(TUTTI_ENOTARENA, "descriptor %d is a damaged or incomplete copy of an arena.", fd);
 	return TUTTI_OK;
 }
 

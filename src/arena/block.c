@@ -44,7 +44,7 @@ static void unlock_caches(struct tutti__local *local, bool locked)
 		pthread_mutex_unlock(&local->mutex);
 }
 
-/* Takes the free blocks of a span into its cache. */
+/* Takes the free blocks of a span, which is the caller's and IN_USE, into its cache. */
 static bool scan_span(tutti_arena *arena, struct tutti__cache *cache, uint64_t unit)
 {
 	uint32_t size, blocks = tutti__span_blocks(&arena->units[unit], &size);
@@ -58,38 +58,57 @@ static bool scan_span(tutti_arena *arena, struct tutti__cache *cache, uint64_t u
 	return cache->count > 0;
 }
 
-/* A span of this class and kind that is the caller's and has free blocks, or that nobody owns. */
-static bool may_use(tutti_arena *arena, uint64_t unit, uint32_t id, uint8_t size_class, uint8_t kind)
+/* The cache forgets its span, which others may then take over. */
+static void leave_span(tutti_arena *arena, struct tutti__cache *cache, uint32_t id)
 {
-	struct tutti__unit *record = &arena->units[unit];
-	if (TUTTI__RUN_KIND(load_acquire(&record->run)) != TUTTI__RUN_SPAN || record->size_class != size_class ||
-	    record->kind != kind)
-		return false;
-	uint32_t owner = load_acquire(&record->cache_owner);
-	if (owner == id)
-		return load_relaxed(&record->freed) != 0;
-	/*
-	 * Of two that want it one CAS wins. Meanwhile the unit may have been freed and taken by another member, who
-	 * stores cache_owner before the run: who sees that run sees the new owner, so the owner is looked at last.
-	 */
-	return owner == 0 && cas_u32(&record->cache_owner, 0, id) &&
-	       TUTTI__RUN_KIND(load_acquire(&record->run)) == TUTTI__RUN_SPAN && record->size_class == size_class &&
-	       record->kind == kind && load_acquire(&record->cache_owner) == id;
+	if (cache->unit)
+		store_release(&arena->units[cache->unit].cache_owner, id);
+	cache->unit = 0;
+	cache->count = 0;
 }
 
-/* Looks at up to `limit` units, going round from where the last search ended. */
-static bool search(tutti_arena *arena, struct tutti__cache *cache, uint32_t id, uint8_t size_class, uint8_t kind,
-                   uint64_t limit)
+static bool is_span_of(const tutti_arena *arena, uint64_t unit, struct tutti__run_use use)
 {
+	const struct tutti__unit *record = &arena->units[unit];
+	return TUTTI__RUN_KIND(load_acquire(&record->run)) == TUTTI__RUN_SPAN && record->size_class == use.size_class &&
+	       record->kind == use.kind;
+}
+
+/*
+ * Makes the span at `unit` the caller's, IN_USE: its own if somebody freed blocks there,
+ * one that nobody owns, or (`any`) any that its owner does not use at the moment.
+ *
+ * Of two that want it one CAS wins. Meanwhile the unit may have been freed and taken by
+ * another member, who stores cache_owner before the run: who sees that run sees the
+ * new owner, so the owner is looked at last.
+ */
+static bool adopt(tutti_arena *arena, uint64_t unit, uint32_t id, struct tutti__run_use use, bool any)
+{
+	struct tutti__unit *record = &arena->units[unit];
+	if (!is_span_of(arena, unit, use))
+		return false;
+	uint32_t owner = load_acquire(&record->cache_owner);
+	bool wanted = owner == 0 || (owner == id && load_relaxed(&record->freed)) || (any && !(owner & TUTTI__IN_USE));
+	return wanted && cas_u32(&record->cache_owner, owner, id | TUTTI__IN_USE) && is_span_of(arena, unit, use) &&
+	       load_acquire(&record->cache_owner) == (id | TUTTI__IN_USE);
+}
+
+/* Looks at up to `limit` units, going round from where the last search ended. The caches are locked. */
+static bool search(tutti_arena *arena, struct tutti__cache *cache, struct tutti__run_use use, uint64_t limit)
+{
+	uint32_t id = load_relaxed(&arena->local->id);
 	uint64_t first = arena->header->first_unit;
 	uint64_t frontier = load_acquire(&arena->header->heap.frontier);
-	uint64_t count = frontier - first < limit ? frontier - first : limit;
+	bool all = limit >= frontier - first;
 	uint64_t unit = cache->cursor;
-	while (count-- > 0) {
+	for (uint64_t count = all ? frontier - first : limit; count > 0; count--) {
 		if (++unit >= frontier || unit < first)
 			unit = first;
 		cache->cursor = (uint32_t)unit;
-		if (may_use(arena, unit, id, size_class, kind) && scan_span(arena, cache, unit))
+		if (!adopt(arena, unit, id, use, all))
+			continue;
+		leave_span(arena, cache, id);
+		if (scan_span(arena, cache, unit))
 			return true;
 	}
 	return false;
@@ -97,43 +116,72 @@ static bool search(tutti_arena *arena, struct tutti__cache *cache, uint32_t id, 
 
 enum { SEARCH_LIMIT = 64 }; /* units a refill looks at before it takes a new span: flat cost, bounded waste */
 
-static tutti_err refill(tutti_arena *arena, struct tutti__cache *cache, struct tutti__run_use use, int64_t deadline)
+static bool refill_from_spans(tutti_arena *arena, struct tutti__cache *cache, struct tutti__run_use use, uint64_t limit)
 {
-	uint32_t id = load_relaxed(&arena->local->id);
 	uint64_t unit = cache->unit;
 	if (unit && load_relaxed(&arena->units[unit].freed) && scan_span(arena, cache, unit))
-		return TUTTI_OK;
-	if (search(arena, cache, id, use.size_class, use.kind, SEARCH_LIMIT))
-		return TUTTI_OK;
+		return true;
+	return search(arena, cache, use, limit);
+}
+
+/*
+ * A new span. Without the caches' lock: taking the heap's latch may end in a recovery, which frees blocks.
+ */
+static tutti_err refill_from_heap(tutti_arena *arena, struct tutti__cache *cache, struct tutti__run_use use,
+                                  int64_t deadline)
+{
+	uint64_t unit;
+	uint32_t id = load_relaxed(&arena->local->id);
 	tutti_err err = tutti__heap_take(arena, id, 1, use, deadline, &unit);
-	if (err == TUTTI_OK)
+	if (err)
+		return err;
+	bool locked = lock_caches(arena->local);
+	if (cache->count == 0) {
+		leave_span(arena, cache, id);
 		scan_span(arena, cache, unit);
-	return err;
-}
-
-/* An empty span of raw blocks goes back, unless it is the only one at hand. */
-static void retire_if_empty(tutti_arena *arena, struct tutti__cache *cache, uint32_t id)
-{
-	uint32_t size, blocks = tutti__span_blocks(&arena->units[cache->unit], &size);
-	if (cache->unit == 0 || cache->count != blocks)
-		return;
-	uint64_t unit = cache->unit;
-	cache->unit = 0;
-	cache->count = 0;
-	tutti__heap_give_span(arena, id, unit);
-}
-
-/* Everything that may make room: spans with free blocks, empty spans, kept pages, dead members. */
-static void make_room(tutti_arena *arena, uint32_t id)
-{
-	for (unsigned size_class = 0; size_class < TUTTI__CLASS_COUNT; size_class++) {
-		struct tutti__cache *cache = &arena->local->caches[TUTTI__KIND_RAW][size_class];
-		retire_if_empty(arena, cache, id);
-		uint64_t frontier = load_acquire(&arena->header->heap.frontier);
-		for (uint64_t unit = arena->header->first_unit; unit < frontier; unit++)
-			if (may_use(arena, unit, id, (uint8_t)size_class, TUTTI__KIND_RAW) && scan_span(arena, cache, unit))
-				retire_if_empty(arena, cache, id);
+	} else { /* another thread was faster: keep it for later */
+		store_relaxed(&arena->units[unit].freed, 1);
+		store_release(&arena->units[unit].cache_owner, id);
 	}
+	unlock_caches(arena->local, locked);
+	return TUTTI_OK;
+}
+
+/* Takes a wholly free raw span out of the caches, its own or one that its owner does not use; 0: there is none. */
+static uint64_t detach_free_span(tutti_arena *arena, uint64_t unit, uint32_t id)
+{
+	struct tutti__run_use use = {.size_class = arena->units[unit].size_class, .kind = TUTTI__KIND_RAW};
+	uint32_t size, blocks = tutti__span_blocks(&arena->units[unit], &size);
+	struct tutti__cache *cache = &arena->local->caches[TUTTI__KIND_RAW][use.size_class % TUTTI__CLASS_COUNT];
+	bool locked = lock_caches(arena->local);
+	bool in_cache = cache->unit == unit;
+	bool ours = in_cache ? is_span_of(arena, unit, use) : adopt(arena, unit, id, use, true);
+	uint32_t free_blocks = 0;
+	for (uint32_t i = 0; ours && i < blocks; i++)
+		free_blocks += load_acquire(tutti__owner_at(arena, unit, i)) == 0;
+	bool found = ours && free_blocks == blocks;
+	if (found && in_cache) {
+		cache->unit = 0;
+		cache->count = 0;
+	} else if (ours && !in_cache && !found) {
+		store_relaxed(&arena->units[unit].freed, 1);
+		store_release(&arena->units[unit].cache_owner, id);
+	}
+	unlock_caches(arena->local, locked);
+	return found ? unit : 0;
+}
+
+/* Everything that may make room: the dead, empty spans, kept pages. Without the caches' lock. */
+static void make_room(tutti_arena *arena)
+{
+	uint32_t id = load_relaxed(&arena->local->id);
+	tutti__sweep(arena);
+	uint64_t frontier = load_acquire(&arena->header->heap.frontier);
+	for (uint64_t unit = arena->header->first_unit; unit < frontier; unit++)
+		if (TUTTI__RUN_KIND(load_acquire(&arena->units[unit].run)) == TUTTI__RUN_SPAN &&
+		    detach_free_span(arena, unit, id))
+			tutti__heap_give_span(arena, id, unit);
+	tutti__heap_trim(arena, id);
 }
 
 static tutti_err fail_full(tutti_arena *arena, uint64_t size)
@@ -152,38 +200,33 @@ static tutti_err fail_full(tutti_arena *arena, uint64_t size)
 static tutti_err alloc_large(tutti_arena *arena, uint64_t size, int64_t deadline, uint64_t *offset)
 {
 	uint32_t id = load_relaxed(&arena->local->id);
-	uint64_t unit, count = (size + TUTTI__UNIT_SIZE - 1) >> TUTTI__UNIT_SHIFT;
 	struct tutti__run_use use = {.large = true};
-	if (size > arena->size || count > arena->header->max_units)
+	uint64_t unit;
+	/* The size first: rounding it up must not wrap. */
+	if (size > arena->size || (size + TUTTI__UNIT_SIZE - 1) >> TUTTI__UNIT_SHIFT > arena->header->max_units)
 		return fail_full(arena, size);
-	tutti_err err = tutti__heap_take(arena, id, (uint32_t)count, use, deadline, &unit);
+	uint32_t count = (uint32_t)((size + TUTTI__UNIT_SIZE - 1) >> TUTTI__UNIT_SHIFT);
+	tutti_err err = tutti__heap_take(arena, id, count, use, deadline, &unit);
 	if (err == TUTTI_ENOMEM) {
-		tutti__sweep(arena);
-		bool locked = lock_caches(arena->local);
-		make_room(arena, id);
-		unlock_caches(arena->local, locked);
-		tutti__heap_trim(arena, id);
-		err = tutti__heap_take(arena, id, (uint32_t)count, use, deadline, &unit);
+		make_room(arena);
+		err = tutti__heap_take(arena, id, count, use, deadline, &unit);
 	}
 	if (err == TUTTI_OK)
 		*offset = unit << TUTTI__UNIT_SHIFT;
 	return err == TUTTI_ENOMEM ? fail_full(arena, size) : err;
 }
 
-/* With the caches locked: a refill that stops at nothing. */
-static tutti_err refill_or_make_room(tutti_arena *arena, struct tutti__cache *cache, struct tutti__run_use use,
-                                     int64_t deadline)
+/* With the caches locked: takes a block, if there is one without asking the heap. */
+static bool pop(tutti_arena *arena, struct tutti__cache *cache, struct tutti__run_use use, uint64_t limit,
+                uint64_t *offset)
 {
-	uint32_t id = load_relaxed(&arena->local->id);
-	tutti_err err = refill(arena, cache, use, deadline);
-	if (err != TUTTI_ENOMEM)
-		return err;
-	tutti__sweep(arena);
-	if (search(arena, cache, id, use.size_class, use.kind, UINT64_MAX))
-		return TUTTI_OK;
-	make_room(arena, id);
-	tutti__heap_trim(arena, id);
-	return refill(arena, cache, use, deadline);
+	if (unlikely(cache->count == 0) && !refill_from_spans(arena, cache, use, limit))
+		return false;
+	uint32_t index = cache->free[--cache->count];
+	/* The one store that allocates. From here on a death gives it to the sweep. */
+	store_release(tutti__owner_at(arena, cache->unit, index), load_relaxed(&arena->local->id));
+	*offset = ((uint64_t)cache->unit << TUTTI__UNIT_SHIFT) + (uint64_t)index * class_size[use.size_class];
+	return true;
 }
 
 tutti_err tutti__block_alloc(tutti_arena *arena, enum tutti__kind_number kind, uint64_t size, int64_t deadline,
@@ -191,22 +234,24 @@ tutti_err tutti__block_alloc(tutti_arena *arena, enum tutti__kind_number kind, u
 {
 	if (size > TUTTI__SMALL_MAX)
 		return alloc_large(arena, size, deadline, offset);
-	uint32_t id = load_relaxed(&arena->local->id);
 	uint8_t size_class = class_of_step[(size + TUTTI__BLOCK_ALIGN - 1) / TUTTI__BLOCK_ALIGN];
 	struct tutti__cache *cache = &arena->local->caches[kind][size_class];
 	struct tutti__run_use use = {.size_class = size_class, .kind = (uint8_t)kind};
-	bool locked = lock_caches(arena->local);
-	tutti_err err = likely(cache->count > 0) ? TUTTI_OK : refill_or_make_room(arena, cache, use, deadline);
-	if (unlikely(err)) {
+	for (int fails = 0;;) {
+		bool locked = lock_caches(arena->local);
+		bool popped = pop(arena, cache, use, fails ? UINT64_MAX : SEARCH_LIMIT, offset);
 		unlock_caches(arena->local, locked);
-		return err == TUTTI_ENOMEM ? fail_full(arena, size) : err;
+		if (likely(popped))
+			return TUTTI_OK;
+		if (fails == 2)
+			return fail_full(arena, size);
+		tutti_err err = refill_from_heap(arena, cache, use, deadline);
+		if (err && err != TUTTI_ENOMEM)
+			return err;
+		/* First look through all spans, then make room, then give up. */
+		if (err && ++fails == 2)
+			make_room(arena);
 	}
-	uint32_t index = cache->free[--cache->count];
-	/* The one store that allocates. From here on a death gives it to the sweep. */
-	store_release(tutti__owner_at(arena, cache->unit, index), id);
-	*offset = ((uint64_t)cache->unit << TUTTI__UNIT_SHIFT) + (uint64_t)index * class_size[size_class];
-	unlock_caches(arena->local, locked);
-	return TUTTI_OK;
 }
 
 void tutti__block_free(tutti_arena *arena, uint64_t offset)

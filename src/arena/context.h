@@ -38,12 +38,10 @@ struct tutti__cache {
 
 struct tutti__local {
 	atomic_u32 id; /* 0: not a member (yet, or in a forked child) */
-	uint32_t operations; /* counted to look for the dead now and then; a race loses a count only */
+	atomic_u32 operations; /* counted to look for the dead now and then; a race loses a count only */
 	pthread_mutex_t mutex; /* guards the caches; all zero is its initial state */
 	struct tutti__cache caches[TUTTI__KIND_COUNT][TUTTI__CLASS_COUNT];
 };
-
-struct tutti__reference;
 
 struct tutti_arena {
 	unsigned char *base;
@@ -54,8 +52,6 @@ struct tutti_arena {
 	struct tutti__unit *units;
 	atomic_u32 *owners;
 	struct tutti__local *local;
-	struct tutti__reference *references; /* open handles, so that a forked child can take its own */
-	pthread_mutex_t references_mutex;
 	char member_name[TUTTI__NAME_SIZE];
 	tutti_arena *next; /* list of this process's members */
 };

@@ -137,7 +137,7 @@ static void take(tutti_arena *arena, uint32_t id, uint64_t unit, uint32_t count,
 	record->size_class = use.size_class;
 	record->kind = use.kind;
 	store_relaxed(&record->freed, 0);
-	store_relaxed(&record->cache_owner, id); /* before the commit: may_use in block.c relies on it */
+	store_relaxed(&record->cache_owner, id | TUTTI__IN_USE); /* before the commit: adopt() in block.c relies on it */
 	if (use.large) {
 		/* Before the commit: a LARGE run without an owner would be free. A sweep may clear it, which frees the run. */
 		store_release(tutti__owner_at(arena, unit, 0), id);
@@ -216,8 +216,10 @@ void tutti__heap_give(tutti_arena *arena, uint32_t id, uint64_t unit)
 void tutti__heap_give_span(tutti_arena *arena, uint32_t id, uint64_t unit)
 {
 	struct tutti__heap *heap = &arena->header->heap;
-	if (tutti__latch_acquire(arena, &heap->latch, id, 0) != TUTTI_OK)
-		return; /* it stays a span of the caller's, with its blocks to be found by a search */
+	if (tutti__latch_acquire(arena, &heap->latch, id, 0) != TUTTI_OK) {
+		store_relaxed(&arena->units[unit].freed, 1); /* it stays a span of the caller's, to be found by a search */
+		return;
+	}
 	set_free(arena, unit, 1, false); /* its cache_owner stays, so that nobody takes it over as a span */
 	tutti__latch_release(&heap->latch);
 }

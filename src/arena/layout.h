@@ -45,6 +45,7 @@ enum {
 
 #define TUTTI__WAITERS 0x80000000U
 #define TUTTI__ID_MASK 0x7fffffffU
+#define TUTTI__IN_USE 0x80000000U /* in unit.cache_owner: its owner has taken this span's free blocks into its cache */
 #define TUTTI__SHARED 0xffdU /* owner word: the block belongs to an object */
 #define TUTTI__ABANDONED 0xffeU /* lock word: its holder was killed */
 #define TUTTI__KEPT 0xfffU /* lock word: its holder exited cleanly without releasing */
@@ -112,7 +113,7 @@ struct tutti__unit {
 	uint8_t size_class; /* of a span */
 	uint8_t kind; /* of the blocks in a span: enum tutti__kind_number */
 	uint16_t reserved;
-	atomic_u32 cache_owner; /* id of the member that allocates from this span, 0: anybody may take it over */
+	atomic_u32 cache_owner; /* id of the member that allocates from this span, with TUTTI__IN_USE; 0: nobody */
 	atomic_u32 freed; /* a hint: blocks here were freed by others than the cache's owner */
 };
 _Static_assert(sizeof(struct tutti__unit) == 16, "a unit record is 16 bytes");

@@ -36,7 +36,9 @@ int tutti__member_pid(const tutti_arena *arena, uint32_t id);
 /* Calls tutti__look_after_the_dead every so many operations, so that also a member that never waits looks. */
 static inline void tutti__count_operation(tutti_arena *arena)
 {
-	if (unlikely((++arena->local->operations & 255) == 0))
+	uint32_t count = load_relaxed(&arena->local->operations) + 1;
+	store_relaxed(&arena->local->operations, count);
+	if (unlikely((count & 255) == 0))
 		tutti__look_after_the_dead(arena);
 }
 

@@ -31,45 +31,26 @@ tutti_err tutti__object_create(tutti_arena *arena, enum tutti__kind_number kind,
 	return TUTTI_OK;
 }
 
-static void link_reference(struct tutti__reference *reference)
+static struct tutti__reference make_reference(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset)
 {
-	tutti_arena *arena = reference->arena;
-	pthread_mutex_lock(&arena->references_mutex);
-	reference->previous = NULL;
-	reference->next = arena->references;
-	if (reference->next)
-		reference->next->previous = reference;
-	arena->references = reference;
-	pthread_mutex_unlock(&arena->references_mutex);
-}
-
-static void unlink_reference(struct tutti__reference *reference)
-{
-	tutti_arena *arena = reference->arena;
-	pthread_mutex_lock(&arena->references_mutex);
-	if (reference->previous)
-		reference->previous->next = reference->next;
-	else
-		arena->references = reference->next;
-	if (reference->next)
-		reference->next->previous = reference->previous;
-	pthread_mutex_unlock(&arena->references_mutex);
+	struct tutti__object *object = tutti__at(arena, offset);
+	return (struct tutti__reference){.arena = arena,
+	                                 .object = object,
+	                                 .offset = offset,
+	                                 .generation = load_relaxed(&object->generation),
+	                                 .kind = (uint8_t)kind,
+	                                 .member = load_relaxed(&arena->local->id)};
 }
 
 void tutti__object_publish(tutti_arena *arena, enum tutti__kind_number kind, struct tutti__object *object,
                            struct tutti__reference *reference)
 {
 	uint64_t offset = tutti__offset(arena, object);
-	*reference = (struct tutti__reference){.arena = arena,
-	                                       .object = object,
-	                                       .offset = offset,
-	                                       .generation = load_relaxed(&object->generation),
-	                                       .kind = (uint8_t)kind};
+	*reference = make_reference(arena, kind, offset);
 	store_relaxed(&object->holders[0], load_relaxed(&arena->local->id));
 	store_release(&object->state, TUTTI__OBJECT_LIVE);
 	/* The commit. A creator killed before it leaves a block of its own, which the sweep frees with all it owns. */
 	tutti__block_set_owner(arena, offset, TUTTI__SHARED);
-	link_reference(reference);
 }
 
 /* Visits every holder word; stops at and returns the first for which it changed `from` to `to` (or saw it, if equal). */
@@ -189,12 +170,7 @@ tutti_err tutti__reference_open(struct tutti__reference *reference, tutti_arena 
 	err = add_holder(arena, object, handle.generation, id);
 	if (err)
 		return err == TUTTI_ESTALE ? fail_stale(kind) : err;
-	*reference = (struct tutti__reference){.arena = arena,
-	                                       .object = object,
-	                                       .offset = handle.offset,
-	                                       .generation = handle.generation,
-	                                       .kind = (uint8_t)kind};
-	link_reference(reference);
+	*reference = make_reference(arena, kind, handle.offset);
 	return TUTTI_OK;
 }
 
@@ -227,10 +203,9 @@ static void destroy_if_unheld(tutti_arena *arena, enum tutti__kind_number kind, 
 void tutti__reference_close(struct tutti__reference *reference)
 {
 	tutti_arena *arena = reference->arena;
-	unlink_reference(reference);
-	/* In a forked child that never used it there is nothing to give back. */
 	uint32_t id = load_relaxed(&arena->local->id);
-	if (id == 0 || atomic_load_explicit(&reference->lost, memory_order_relaxed))
+	/* A forked child that never used it has nothing to give back. */
+	if (id == 0 || load_relaxed(&reference->member) != id)
 		return;
 	if (replace_holder(arena, reference->object, id, 0))
 		destroy_if_unheld(arena, (enum tutti__kind_number)reference->kind, reference->object);
@@ -243,19 +218,20 @@ tutti_handle tutti__reference_handle(const struct tutti__reference *reference)
 	                      .offset = reference->offset};
 }
 
-void tutti__references_renew(tutti_arena *arena)
+tutti_err tutti__reference_renew(struct tutti__reference *reference, uint32_t id)
 {
-	uint32_t id = load_relaxed(&arena->local->id);
-	for (struct tutti__reference *reference = arena->references; reference; reference = reference->next) {
-		bool gone = load_acquire(tutti__block_owner(arena, reference->offset)) != TUTTI__SHARED ||
-		            add_holder(arena, reference->object, reference->generation, id) != TUTTI_OK;
-		atomic_store_explicit(&reference->lost, gone, memory_order_relaxed);
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* two threads of the child may come at once */
+	tutti_arena *arena = reference->arena;
+	tutti_err err = TUTTI_OK;
+	pthread_mutex_lock(&mutex);
+	if (load_relaxed(&reference->member) != id) {
+		bool lives = load_relaxed(&reference->member) != 0 &&
+		             load_acquire(tutti__block_owner(arena, reference->offset)) == TUTTI__SHARED;
+		err = lives ? add_holder(arena, reference->object, reference->generation, id) : TUTTI_ESTALE;
+		store_relaxed(&reference->member, err == TUTTI_OK ? id : 0);
 	}
-}
-
-tutti_err tutti__fail_lost(const struct tutti__reference *reference)
-{
-	return fail_stale((enum tutti__kind_number)reference->kind);
+	pthread_mutex_unlock(&mutex);
+	return err == TUTTI_ESTALE ? fail_stale((enum tutti__kind_number)reference->kind) : err;
 }
 
 static void reassert_holder_blocks(tutti_arena *arena, struct tutti__object *object, uint32_t dead)

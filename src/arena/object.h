@@ -58,15 +58,19 @@ struct tutti__kind {
 
 extern const struct tutti__kind *const tutti__kinds[TUTTI__KIND_COUNT];
 
-/* A handle on an object in this process: first member of each public handle struct. */
+/*
+ * A handle on an object in this process: first member of each public handle struct.
+ *
+ * `member` is the id whose holder word it stands for. In a forked child that has become a
+ * member of its own it differs: the first use there takes a holder word for the child.
+ */
 struct tutti__reference {
 	tutti_arena *arena;
 	struct tutti__object *object;
 	uint64_t offset;
 	uint32_t generation;
 	uint8_t kind;
-	atomic_bool lost; /* a forked child found the object gone */
-	struct tutti__reference *next, *previous;
+	atomic_u32 member; /* 0: a forked child found the object gone */
 };
 
 /* Allocates an object with a name (default: its kind's); still the caller's alone. Zero beyond the head. */
@@ -86,14 +90,12 @@ void tutti__reference_close(struct tutti__reference *reference);
 
 tutti_handle tutti__reference_handle(const struct tutti__reference *reference);
 
-/* In a forked child that has just joined: takes references of its own for all inherited handles. */
-void tutti__references_renew(tutti_arena *arena);
-
 /* For a recovery: the generic part, then the kind's. */
 void tutti__object_recover(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset, uint32_t owner,
                            uint32_t dead, bool clean);
 
-tutti_err tutti__fail_lost(const struct tutti__reference *reference);
+/* The first use of an inherited handle in a forked child. TUTTI_ESTALE: the object is gone. */
+tutti_err tutti__reference_renew(struct tutti__reference *reference, uint32_t id);
 
 /* First line of each operation on an object: the member's id, or 0 and `*err`. */
 static inline uint32_t tutti__use(struct tutti__reference *reference, tutti_err *err)
@@ -103,9 +105,9 @@ static inline uint32_t tutti__use(struct tutti__reference *reference, tutti_err 
 		*err = TUTTI_EMEMBERS;
 		return 0;
 	}
-	if (unlikely(atomic_load_explicit(&reference->lost, memory_order_relaxed))) {
-		*err = tutti__fail_lost(reference);
-		return 0;
+	if (unlikely(load_relaxed(&reference->member) != id)) {
+		*err = tutti__reference_renew(reference, id);
+		return *err ? 0 : id;
 	}
 	return id;
 }

@@ -80,8 +80,9 @@ static void sweep_blocks(tutti_arena *arena, uint32_t dead)
 				any |= cas_u32(&owners[i], dead, 0);
 		if (length && any)
 			store_relaxed(&record->freed, 1);
-		if (size && load_relaxed(&record->cache_owner) == dead)
-			cas_u32(&record->cache_owner, dead, 0);
+		uint32_t cache_owner = load_relaxed(&record->cache_owner);
+		if (size && (cache_owner & TUTTI__ID_MASK) == dead)
+			cas_u32(&record->cache_owner, cache_owner, 0);
 	}
 	store_release(&arena->header->heap.rescan, 1); /* large runs were freed by their owner words */
 }

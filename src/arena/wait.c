@@ -23,24 +23,24 @@ static bool is_fresh(uint32_t stamp) { return stamp != 0 && stamp_now() - stamp 
 
 static uint32_t budget_of(struct tutti__patience *patience)
 {
-	if (patience->budget == 0)
+	uint32_t budget = load_relaxed(&patience->budget);
+	uint32_t skipped = load_relaxed(&patience->skipped) + 1;
+	if (budget == 0)
 		return FIRST_BUDGET;
-	if (patience->budget >= MIN_BUDGET)
-		return patience->budget;
-	if (++patience->skipped < PROBE_EVERY)
-		return 0;
-	patience->skipped = 0;
-	return FIRST_BUDGET;
+	if (budget >= MIN_BUDGET)
+		return budget;
+	store_relaxed(&patience->skipped, skipped % PROBE_EVERY);
+	return skipped < PROBE_EVERY ? 0 : FIRST_BUDGET;
 }
 
 static void learn(struct tutti__patience *patience, bool success, int64_t spent, uint32_t budget)
 {
-	if (!success)
-		patience->budget = budget / 2 > 0 ? budget / 2 : 1;
-	else if (spent * 3 > MAX_BUDGET)
-		patience->budget = MAX_BUDGET;
-	else
-		patience->budget = spent * 3 > 2 * MIN_BUDGET ? (uint32_t)spent * 3 : 2 * MIN_BUDGET;
+	uint32_t next = budget / 2 > 0 ? budget / 2 : 1;
+	if (success && spent * 3 > MAX_BUDGET)
+		next = MAX_BUDGET;
+	else if (success)
+		next = spent * 3 > 2 * MIN_BUDGET ? (uint32_t)spent * 3 : 2 * MIN_BUDGET;
+	store_relaxed(&patience->budget, next);
 }
 
 static bool spin_for(const struct tutti__waiting *waiting, uint32_t budget)

@@ -34,8 +34,8 @@ struct tutti__wait_point {
 
 /* What a handle has learned about spinning; private to the process. A race loses a lesson only. */
 struct tutti__patience {
-	uint32_t budget; /* ns; 0 in the beginning stands for the first guess */
-	uint32_t skipped; /* waits without spinning since the budget fell to nothing */
+	atomic_u32 budget; /* ns; 0 in the beginning stands for the first guess */
+	atomic_u32 skipped; /* waits without spinning since the budget fell to nothing */
 };
 
 struct tutti__waiting {

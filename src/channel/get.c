@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Getting. The steps and what a death leaves at each: layout.h. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "channel/queue.h"
 
 /* What a getter wants, and what it got. */
 struct request {
-	void *buffer; /* copy here, if not NULL */
+	bool copy; /* into the buffer; else into a block */
+	void *buffer;
 	uint64_t capacity;
 	atomic_u64 *claim; /* note the message here first, if not NULL */
 	uint64_t room; /* a block of the caller's for an inline message, 0: none */
@@ -69,15 +71,12 @@ static void note_claim(const struct request *request, const uint64_t *payload)
 static enum take_result take_inline(tutti_arena *arena, uint64_t head, struct request *request)
 {
 	const void *payload = tutti__at(arena, head + TUTTI__HEADER_SIZE);
-	void *to = request->buffer;
-	if (to && request->size > request->capacity)
-		return TOO_BIG;
-	if (!to) {
-		if (request->room_size < request->size || request->room == 0)
-			return NEEDS_ROOM;
-		to = tutti__at(arena, request->room);
-	}
-	memcpy(to, payload, request->size);
+	if (request->size > (request->copy ? request->capacity : request->room_size))
+		return request->copy ? TOO_BIG : NEEDS_ROOM;
+	if (!request->copy && request->room == 0)
+		return NEEDS_ROOM;
+	if (request->size)
+		memcpy(request->copy ? request->buffer : tutti__at(arena, request->room), payload, request->size);
 	if (request->claim)
 		note_claim(request, payload);
 	return TAKEN;
@@ -86,7 +85,7 @@ static enum take_result take_inline(tutti_arena *arena, uint64_t head, struct re
 static enum take_result take_block(tutti_arena *arena, uint64_t head, uint32_t id, struct request *request)
 {
 	struct tutti__block_entry *entry = tutti__at(arena, head + TUTTI__HEADER_SIZE);
-	if (request->buffer && request->size > request->capacity)
+	if (request->copy && request->size > request->capacity)
 		return TOO_BIG;
 	request->block = entry->offset;
 	tutti__block_set_owner(arena, entry->offset, id);
@@ -127,15 +126,27 @@ static bool wants_room_signal(const struct tutti__queue *shared)
 	return shared->max_items != UINT64_MAX || shared->max_bytes != UINT64_MAX;
 }
 
-/* A block for an inline message, without the latch. */
+/*
+ * A block for an inline message, without the latch. A full arena must not keep its getters
+ * from making room in it: then private memory serves.
+ */
 static tutti_err make_room(tutti_arena *arena, struct request *request, int64_t deadline)
 {
 	if (request->room)
 		tutti__block_free(arena, request->room);
 	request->room = 0;
-	tutti_err err = tutti__block_alloc(arena, TUTTI__KIND_RAW, request->size ? request->size : 1, deadline, &request->room);
-	request->room_size = err ? 0 : tutti__block_size(arena, request->room);
-	return err;
+	request->room_size = 0;
+	uint64_t size = request->size ? request->size : 1;
+	tutti_err err = tutti__block_alloc(arena, TUTTI__KIND_RAW, size, deadline, &request->room);
+	if (err == TUTTI_OK)
+		request->room_size = tutti__block_size(arena, request->room);
+	if (err != TUTTI_ENOMEM)
+		return err;
+	free(request->buffer);
+	request->buffer = malloc(TUTTI__INLINE_MAX); /* fits whichever message is next now */
+	request->copy = request->buffer != NULL;
+	request->capacity = TUTTI__INLINE_MAX;
+	return request->copy ? TUTTI_OK : err;
 }
 
 /* Tries until the queue says what it has; only the last answers are returned. */
@@ -246,23 +257,37 @@ static tutti_err get(tutti_queue *queue, struct request *request, tutti_time tim
 	return answer(queue, result, request);
 }
 
+static void drop_unused_room(tutti_arena *arena, struct request *request)
+{
+	if (request->room)
+		tutti__block_free(arena, request->room);
+	free(request->buffer);
+	request->room = 0;
+	request->buffer = NULL;
+}
+
 tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time timeout)
 {
 	tutti_arena *arena = queue->reference.arena;
 	struct request request = {0};
-	tutti_err err = get(queue, &request, timeout);
-	if (err || request.block) {
-		if (request.room)
-			tutti__block_free(arena, request.room);
-		request.room = 0;
-	}
+	tutti_err err;
+	do {
+		err = get(queue, &request, timeout);
+		/* The private memory of a full arena's getter takes inline messages only: a larger one is a block anyway. */
+		if (err == TUTTI_ETOOBIG)
+			drop_unused_room(arena, &request);
+		request.copy = request.buffer != NULL;
+	} while (err == TUTTI_ETOOBIG);
+	if (err || request.block)
+		drop_unused_room(arena, &request);
 	*message = (tutti_message){0};
 	if (err)
 		return err;
-	message->block = request.block ? request.block : request.room;
 	message->arena = arena;
 	message->encoding = request.encoding;
-	message->view = (tutti_view){tutti__at(arena, message->block), request.size};
+	message->block = request.block ? request.block : request.room;
+	message->view.size = request.size;
+	message->view.data = message->block ? tutti__at(arena, message->block) : request.buffer;
 	return TUTTI_OK;
 }
 
@@ -270,12 +295,14 @@ void tutti_message_release(tutti_message *message)
 {
 	if (message->block && tutti__enter(message->arena))
 		tutti__block_free(message->arena, message->block);
+	else if (message->arena && message->block == 0)
+		free((void *)(uintptr_t)message->view.data);
 	*message = (tutti_message){0};
 }
 
 tutti_err tutti_queue_get_into(tutti_queue *queue, void *buffer, size_t capacity, size_t *size, tutti_time timeout)
 {
-	struct request request = {.buffer = buffer, .capacity = capacity};
+	struct request request = {.copy = true, .buffer = buffer, .capacity = capacity};
 	tutti_err err = get(queue, &request, timeout);
 	if (err == TUTTI_OK && request.block) {
 		tutti_arena *arena = queue->reference.arena;
@@ -289,7 +316,7 @@ tutti_err tutti_queue_get_into(tutti_queue *queue, void *buffer, size_t capacity
 
 tutti_err tutti__queue_claim(tutti_queue *queue, uint64_t message[2], atomic_u64 claim[2], tutti_time timeout)
 {
-	struct request request = {.buffer = message, .capacity = 2 * sizeof *message, .claim = claim};
+	struct request request = {.copy = true, .buffer = message, .capacity = 2 * sizeof *message, .claim = claim};
 	return get(queue, &request, timeout);
 }
 

@@ -54,7 +54,17 @@ struct poller {
 static struct poller *pollers;
 static pthread_mutex_t pollers_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-static void arm(tutti_arena *arena, struct tutti__queue *shared, uint32_t member)
+/* A child has no helper threads; what it inherits of them is left alone. */
+static void before_fork(void) { pthread_mutex_lock(&pollers_mutex); }
+static void after_fork(void) { pthread_mutex_unlock(&pollers_mutex); }
+static void after_fork_in_child(void)
+{
+	pollers = NULL;
+	after_fork();
+}
+static void prepare_fork(void) { pthread_atfork(before_fork, after_fork, after_fork_in_child); }
+
+static void arm(struct tutti__queue *shared, uint32_t member)
 {
 	bool listed = false;
 	for (int i = 0; i < TUTTI__POLLERS && !listed; i++)
@@ -63,7 +73,6 @@ static void arm(tutti_arena *arena, struct tutti__queue *shared, uint32_t member
 		listed = cas_u32(&shared->pollers[i], 0, member);
 	store_release(&shared->polled, 1);
 	fence_seq_cst(); /* the caller looks again; the putter commits, then looks at `polled` */
-	(void)arena;
 }
 
 void tutti__queue_ring(tutti_arena *arena, struct tutti__queue *shared)
@@ -90,7 +99,7 @@ static void refresh(struct tutti__poll_source *source)
 		return;
 	bool ready = tutti__queue_is_ready(arena, shared);
 	if (!ready) {
-		arm(arena, shared, source->member);
+		arm(shared, source->member);
 		ready = tutti__queue_is_ready(arena, shared);
 	}
 	if (ready)
@@ -150,7 +159,7 @@ static tutti_err find_poller(tutti_arena *arena, uint32_t member, struct poller 
 
 static tutti_err open_source(tutti_queue *queue, uint32_t member)
 {
-	struct poller *poller;
+	struct poller *poller = NULL;
 	struct tutti__poll_source *source = calloc(1, sizeof *source);
 	if (!source)
 		return tutti__fail(TUTTI_ENOMEM, "no memory for a queue's descriptor");
@@ -178,10 +187,12 @@ static tutti_err open_source(tutti_queue *queue, uint32_t member)
 
 tutti_err tutti_queue_fd(tutti_queue *queue, int *fd)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	tutti_err err = TUTTI_OK;
 	uint32_t member = tutti__use(&queue->reference, &err);
 	if (member == 0)
 		return err;
+	pthread_once(&once, prepare_fork);
 	pthread_mutex_lock(&pollers_mutex);
 	if (queue->source && queue->source->member != member)
 		queue->source = NULL; /* inherited by fork: the parent's; the copy is left alone */

@@ -206,6 +206,14 @@ static enum append_result append_some(tutti_arena *arena, struct tutti__queue *s
 	return result;
 }
 
+/* After a put that had waited: room that is left is for another sleeper, whose wake this one may have been. */
+static void pass_on(struct tutti__queue *shared)
+{
+	tutti__promise_kept(&shared->room);
+	if (has_room(shared, 1))
+		tutti__wake_one(&shared->room);
+}
+
 static tutti_err put_letters(tutti_queue *queue, const struct letter *letters, size_t count, size_t *done,
                              tutti_time timeout)
 {
@@ -217,6 +225,7 @@ static tutti_err put_letters(tutti_queue *queue, const struct letter *letters, s
 		return err;
 	uint64_t spare = 0;
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout);
+	bool waited = false;
 	*done = 0;
 	do {
 		size_t before = *done;
@@ -227,6 +236,7 @@ static tutti_err put_letters(tutti_queue *queue, const struct letter *letters, s
 		tutti__latch_release(&shared->put_latch);
 		if (*done > before)
 			announce(arena, shared);
+		waited |= result == NO_ROOM;
 		if (result == IS_SHUT)
 			err = fail_shut(shared);
 		else if (result == NO_ROOM)
@@ -236,6 +246,8 @@ static tutti_err put_letters(tutti_queue *queue, const struct letter *letters, s
 	} while (!err && *done < count);
 	if (spare)
 		tutti__block_free(arena, spare);
+	if (waited)
+		pass_on(shared);
 	return err;
 }
 

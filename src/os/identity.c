@@ -14,7 +14,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -69,7 +71,7 @@ static bool read_stat_field(pid_t pid, int field, uint64_t *value)
 	const char *at = strrchr(text, ')');
 	for (int i = 2; at && i < field; i++)
 		at = strchr(at + 1, ' ');
-	return at && sscanf(at, " %lu", value) == 1;
+	return at && sscanf(at, " %" SCNu64, value) == 1;
 }
 
 void tutti__identity_self(struct tutti__identity *identity)
@@ -113,6 +115,48 @@ static bool is_same_process(const struct tutti__identity *identity, int pidfd)
 	       start_time == identity->start_time;
 }
 
+/*
+ * A process that has used up its descriptors must still notice deaths, or it would wait for
+ * the dead for ever: one is kept in reserve, and given up for the time of a look.
+ */
+static int reserve = -1;
+static pthread_mutex_t reserve_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static int open_reserve(void) { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+static bool look(const struct tutti__identity *identity, int *error_number)
+{
+	int pidfd = tutti__pidfd_open(identity->pid);
+	*error_number = pidfd < 0 ? errno : 0;
+	if (pidfd < 0)
+		return *error_number != ESRCH && *error_number != EINVAL; /* EINVAL: the number is a thread's by now */
+	struct pollfd poller = {.fd = pidfd, .events = POLLIN};
+	bool ended = poll(&poller, 1, 0) != 0;
+	bool same = is_same_process(identity, pidfd);
+	close(pidfd); /* before the next look, which needs a descriptor too */
+	return !ended && same && !has_left_by_exec(identity);
+}
+
+static bool look_with_reserve(const struct tutti__identity *identity)
+{
+	int error_number;
+	pthread_mutex_lock(&reserve_mutex);
+	if (reserve >= 0)
+		close(reserve);
+	bool alive = look(identity, &error_number);
+	reserve = open_reserve();
+	pthread_mutex_unlock(&reserve_mutex);
+	return alive;
+}
+
+void tutti__identity_keep_reserve(void)
+{
+	pthread_mutex_lock(&reserve_mutex);
+	if (reserve < 0)
+		reserve = open_reserve();
+	pthread_mutex_unlock(&reserve_mutex);
+}
+
 bool tutti__identity_is_alive(const struct tutti__identity *identity)
 {
 	static uint64_t own_namespace; /* racing threads store the same value */
@@ -125,11 +169,7 @@ bool tutti__identity_is_alive(const struct tutti__identity *identity)
 		return true; /* "no such process" would mean nothing */
 	if (identity->pid == getpid())
 		return true;
-	int pidfd = tutti__pidfd_open(identity->pid);
-	if (pidfd < 0)
-		return errno != ESRCH && errno != EINVAL; /* EINVAL: the number is a thread's by now */
-	struct pollfd poller = {.fd = pidfd, .events = POLLIN};
-	bool alive = is_same_process(identity, pidfd) && poll(&poller, 1, 0) == 0 && !has_left_by_exec(identity);
-	close(pidfd);
-	return alive;
+	int error_number;
+	bool alive = look(identity, &error_number);
+	return error_number == EMFILE ? look_with_reserve(identity) : alive;
 }

@@ -8,6 +8,7 @@
 #ifndef TUTTI_OS_OS_H
 #define TUTTI_OS_OS_H
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include <tutti/error.h>
@@ -44,6 +45,8 @@ extern struct tutti__os_calls tutti__os;
 
 /* Fills in who the calling process is, except for the map addresses. */
 void tutti__identity_self(struct tutti__identity *identity);
+/* Keeps a descriptor back, so that deaths are noticed also when none is left. Idempotent. */
+void tutti__identity_keep_reserve(void);
 /* The inode of this process's pid namespace. */
 uint64_t tutti__pid_namespace(void);
 
@@ -78,7 +81,6 @@ tutti_err tutti__fail_system(int error_number, const char *what);
 /* The absolute time at which a relative timeout ends. */
 int64_t tutti__deadline(tutti_time timeout);
 
-extern int sched_getcpu(void);
 static inline uint32_t tutti__cpu(void) { return (uint32_t)sched_getcpu(); }
 
 #endif

@@ -24,8 +24,8 @@ struct lock {
 	atomic_u32 word;
 	atomic_u32 partner; /* CPU + 1 of the last holder */
 	atomic_u32 spinner;
-	int32_t dead_pid; /* of the last holder that was killed; written before the word becomes ABANDONED */
-	char dead_name[TUTTI__NAME_SIZE];
+	int32_t gone_pid; /* of the last holder that ended with it; written before the word becomes ABANDONED or KEPT */
+	char gone_name[TUTTI__NAME_SIZE];
 };
 
 struct tutti_lock {
@@ -110,7 +110,7 @@ static tutti_err fail_owner_dead(const struct lock *shared)
 	return tutti__fail(TUTTI_EOWNERDEAD,
 	                   "lock \"%s\" was held by pid %d \"%s\", which was killed. You hold it now; the data it guards "
 	                   "may be half changed: repair it, then go on.",
-	                   shared->object.name, shared->dead_pid, shared->dead_name);
+	                   shared->object.name, shared->gone_pid, shared->gone_name);
 }
 
 static tutti_err fail_held(tutti_arena *arena, const struct lock *shared, uint32_t word, tutti_err err)
@@ -225,8 +225,10 @@ tutti_err tutti_lock_release(tutti_lock *lock)
 int tutti_lock_holder(const tutti_lock *lock)
 {
 	uint32_t holder = load_relaxed(&lock->shared->word) & TUTTI__ID_MASK;
-	if (holder == 0 || holder == TUTTI__KEPT)
+	if (holder == 0)
 		return 0;
+	if (holder == TUTTI__KEPT)
+		return lock->shared->gone_pid;
 	if (holder == TUTTI__ABANDONED || tutti__member_is_dead(lock->reference.arena, holder))
 		return -1;
 	return tutti__member_pid(lock->reference.arena, holder);
@@ -241,8 +243,8 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 		if ((word & TUTTI__ID_MASK) != dead)
 			return;
 		struct tutti__slot *slot = tutti__slot_of(arena, dead);
-		shared->dead_pid = slot->identity.pid;
-		memcpy(shared->dead_name, slot->name, sizeof shared->dead_name);
+		shared->gone_pid = slot->identity.pid;
+		memcpy(shared->gone_name, slot->name, sizeof shared->gone_name);
 		uint32_t next = (clean ? TUTTI__KEPT : TUTTI__ABANDONED) | (word & TUTTI__WAITERS);
 		if (cas_u32(&shared->word, word, next)) {
 			tutti__os.futex_wake(&shared->word, 1);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pool's bytes.
+ *
+ * A submitted task is a job: a block of 256 bytes that belongs to the pool (owner word
+ * SHARED, job.pool). Its state is one 64-bit word: sequence << 32 | flags | status.
+ *
+ *   PENDING -> RUNNING  by a worker, CAS: of two that hold the same message one wins
+ *   RUNNING -> DONE     by the worker, one store: result and "done" at once
+ *   PENDING -> DONE     by who cancels (err = ECANCELLED), through SETTLING
+ *   RUNNING -> PENDING | DONE  by the owner after the worker's death, through SETTLING
+ *
+ * The job queue carries (offset, sequence). Before a worker's get commits, both are noted
+ * in its entry (`claim`), so after its death the owner knows which job it had taken or
+ * was about to take. The owner puts that job into the queue again if it is PENDING; if
+ * it was still there, the queue holds it twice, and the sequence and the CAS see to it
+ * that it runs once.
+ *
+ * Death of a worker: job RUNNING: what it had already hung to the job (result_block) is given
+ *   to the dead id by the recovery; the owner then runs it again or fails it.
+ * Death of the owner: its workers end; the last of them that is recovered leaves the pool
+ *   without holders, which destroys it and its jobs.
+ *
+ * Blocks of a job (input_block, result_block): handed over by writing the field first, then
+ * SHARED; taken back by owner word first, then clearing the field. A recovery of a job
+ * whose own owner word is the dead's gives both to the dead id.
+ *
+ * Only the owner's process frees jobs, except a worker that completes a job whose future was
+ * closed (DETACHED).
+ */
+#ifndef TUTTI_POOL_LAYOUT_H
+#define TUTTI_POOL_LAYOUT_H
+
+#include "arena/object.h"
+#include "arena/wait.h"
+
+enum { TUTTI__WORKERS_MAX = 256, TUTTI__JOB_INLINE = 64, TUTTI__RETRY_CODES = 8 };
+
+enum tutti__job_status {
+	TUTTI__JOB_FREE,
+	TUTTI__JOB_PENDING,
+	TUTTI__JOB_RUNNING,
+	TUTTI__JOB_SETTLING, /* the owner writes the outcome */
+	TUTTI__JOB_DONE,
+	TUTTI__JOB_STATUS_MASK = 15,
+	TUTTI__JOB_WAITERS = 16, /* somebody may sleep on the state's low half */
+	TUTTI__JOB_DETACHED = 32 /* nobody wants the result */
+};
+
+struct tutti__job {
+	atomic_u64 state;
+	uint64_t pool; /* offset of the pool's object */
+	uint64_t task; /* hash of the task's name */
+	uint64_t index; /* place in a map's inputs */
+	uint64_t input_size, result_size;
+	atomic_u64 input_block, result_block; /* 0: in input[] or result[] */
+	atomic_u32 worker; /* id of the member that runs or ran it */
+	int32_t pid; /* of that member */
+	uint32_t runs;
+	uint32_t err; /* tutti_err */
+	int32_t code;
+	uint32_t reserved[11];
+	unsigned char input[TUTTI__JOB_INLINE];
+	unsigned char result[TUTTI__JOB_INLINE];
+};
+_Static_assert(sizeof(struct tutti__job) == 256, "a job is one block of 256 bytes");
+
+struct tutti__worker_entry {
+	alignas(64) atomic_u64 claim[2]; /* the job that it has taken, or is about to take; [0] == 0: none */
+	atomic_u32 member; /* 0 until it has joined */
+	atomic_u32 ready; /* its initializer has run */
+	atomic_u64 started; /* clock time at which the current job started; 0: none */
+};
+
+struct tutti__pool {
+	struct tutti__object object;
+	tutti_handle jobs; /* the queue */
+	uint32_t worker_count;
+	uint32_t tasks_per_worker;
+	uint32_t retries;
+	uint32_t retry_code_count;
+	int32_t retry_codes[TUTTI__RETRY_CODES];
+	uint64_t initializer; /* hash of its name, 0: none */
+	uint64_t initializer_block, initializer_size; /* its input; a block of the owner's member */
+	atomic_u32 broken; /* 0, 1 while text is written, 2 */
+	char broken_text[256];
+	alignas(64) struct tutti__wait_point done; /* the owner waits here for any job */
+	struct tutti__worker_entry workers[];
+};
+
+static inline unsigned tutti__job_status(uint64_t state) { return (unsigned)(state & TUTTI__JOB_STATUS_MASK); }
+static inline uint32_t tutti__job_sequence(uint64_t state) { return (uint32_t)(state >> 32); }
+static inline uint64_t tutti__job_state(uint32_t sequence, uint32_t flags, unsigned status)
+{
+	return (uint64_t)sequence << 32 | flags | status;
+}
+static inline uint32_t tutti__job_flags(uint64_t state)
+{
+	return (uint32_t)state & (TUTTI__JOB_WAITERS | TUTTI__JOB_DETACHED);
+}
+/* The half of the state on which a futex can sleep. */
+static inline atomic_u32 *tutti__job_futex(struct tutti__job *job)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return (atomic_u32 *)(void *)&job->state;
+#else
+	return (atomic_u32 *)(void *)&job->state + 1;
+#endif
+}
+
+#endif

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT */
+/* The pool as its owner has it: workers started, watched, replaced and ended. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arena/arena.h"
+#include "arena/recover.h"
+#include "pool/pool.h"
+
+enum {
+	TEND_INTERVAL = 50 * 1000000, /* ns between looks at the workers while results keep coming */
+	EARLY_DEATHS = 3, /* workers in a row that never became ready: it is no use to start more */
+};
+
+static tutti_err start_worker(tutti_pool *pool, unsigned index)
+{
+	char name[TUTTI__NAME_SIZE];
+	struct tutti__worker_entry *entry = &pool->shared->workers[index];
+	struct tutti__worker_input input = {tutti__reference_handle(&pool->reference), index};
+	snprintf(name, sizeof name, "%.28s-%u", pool->shared->object.name, index);
+	store_relaxed(&entry->member, 0);
+	store_relaxed(&entry->ready, 0);
+	store_relaxed(&entry->started, 0);
+	pool->workers[index].timed_out = false;
+	return tutti_process_start(&pool->workers[index].process, TUTTI__WORKER_TASK,
+	                           &(tutti_process_options){.arena = pool->arena,
+	                                                    .name = name,
+	                                                    .start = pool->start,
+	                                                    .input = {&input, sizeof input}});
+}
+
+static void break_pool(tutti_pool *pool, const char *text)
+{
+	if (!cas_u32(&pool->shared->broken, 0, 1))
+		return;
+	snprintf(pool->shared->broken_text, sizeof pool->shared->broken_text, "%s", text);
+	store_release(&pool->shared->broken, 2);
+}
+
+tutti_err tutti__pool_check(tutti_pool *pool)
+{
+	uint32_t broken = load_acquire(&pool->shared->broken);
+	if (likely(broken == 0))
+		return TUTTI_OK;
+	return tutti__fail(TUTTI_EFAILED, "pool \"%s\" cannot work: %s%s%s", pool->shared->object.name,
+	                   pool->initializer ? "its initializer " : "", pool->initializer ? pool->initializer : "",
+	                   broken == 2 ? pool->shared->broken_text : " failed");
+}
+
+static const char *task_name(const struct tutti__job *job)
+{
+	const tutti_task_entry *entry = tutti__task_find_hash(job->task);
+	return entry ? entry->name : "?";
+}
+
+/* The job's last run ended with its worker's death: no more runs. The caller has it SETTLING. */
+static void fail_died(tutti_pool *pool, struct tutti__job *job, const tutti_exit *status, bool timed_out)
+{
+	char how[96], text[256];
+	tutti__describe_exit(status, how, sizeof how);
+	if (timed_out)
+		snprintf(how, sizeof how, "was killed because the task ran longer than %.3g s",
+		         (double)pool->task_timeout / 1e9);
+	snprintf(text, sizeof text, "task %llu (%s): worker %d %s, run %u time%s", (unsigned long long)job->index,
+	         task_name(job), job->pid, how, job->runs, job->runs == 1 ? "" : "s");
+	tutti__job_set_failure(pool->arena, job, TUTTI_EWORKERDIED, status->signal ? status->signal : -status->code,
+	                       text);
+	tutti__job_finish(pool->arena, pool->shared, job);
+}
+
+static void put_again(tutti_pool *pool, uint64_t offset, uint32_t sequence)
+{
+	uint64_t message[2] = {offset, sequence};
+	struct tutti__job *job = tutti__job_at(pool->arena, offset);
+	if (tutti_queue_put(pool->jobs, message, sizeof message, TUTTI_FOREVER) == TUTTI_OK)
+		return;
+	if (!tutti__job_move(job, sequence, TUTTI__JOB_PENDING, TUTTI__JOB_SETTLING))
+		return;
+	tutti__job_set_failure(pool->arena, job, TUTTI_ECANCELLED, 0,
+	                       "the task was cancelled: its worker died while the pool was being closed");
+	tutti__job_finish(pool->arena, pool->shared, job);
+}
+
+/* What the dead worker had, by its claim. Its member is recovered by now. */
+static void settle_claim(tutti_pool *pool, struct tutti__worker_entry *entry, const tutti_exit *status, bool timed_out)
+{
+	uint64_t offset = load_acquire(&entry->claim[0]);
+	uint32_t sequence = (uint32_t)load_acquire(&entry->claim[1]);
+	uint32_t member = load_acquire(&entry->member);
+	if (offset == 0)
+		return;
+	struct tutti__job *job = tutti__job_at(pool->arena, offset);
+	store_release(&entry->claim[0], 0);
+	uint64_t state = load_acquire(&job->state);
+	if (tutti__job_sequence(state) != sequence)
+		return; /* freed since */
+	if (tutti__job_status(state) == TUTTI__JOB_PENDING) {
+		put_again(pool, offset, sequence); /* taken and not started, or still in the queue: then it is there twice */
+		return;
+	}
+	/* RUNNING by another worker: ours had only a second message of it. (0: killed just after it had set RUNNING.) */
+	uint32_t runner = load_acquire(&job->worker);
+	if (runner != member && runner != 0)
+		return;
+	if (!tutti__job_move(job, sequence, TUTTI__JOB_RUNNING, TUTTI__JOB_SETTLING))
+		return;
+	if (job->runs == 0)
+		job->runs = 1;
+	if (job->runs > pool->shared->retries || pool->killed) {
+		fail_died(pool, job, status, timed_out);
+		return;
+	}
+	store_release(&job->worker, 0);
+	tutti__job_move(job, sequence, TUTTI__JOB_SETTLING, TUTTI__JOB_PENDING);
+	put_again(pool, offset, sequence);
+}
+
+static void count_early_death(tutti_pool *pool, bool was_ready, const tutti_exit *status)
+{
+	char how[96], text[192];
+	pool->early_deaths = was_ready ? 0 : pool->early_deaths + 1;
+	if (pool->early_deaths < EARLY_DEATHS + pool->shared->worker_count)
+		return;
+	tutti__describe_exit(status, how, sizeof how);
+	snprintf(text, sizeof text, "its workers end before they are ready: the last one %s", how);
+	break_pool(pool, text);
+}
+
+static void replace(tutti_pool *pool, unsigned index, const tutti_exit *status)
+{
+	struct tutti__worker *worker = &pool->workers[index];
+	struct tutti__worker_entry *entry = &pool->shared->workers[index];
+	uint32_t member = load_acquire(&entry->member);
+	bool ready = load_acquire(&entry->ready);
+	/* Not before its latches are free and what it hung to its job is given back. */
+	while (member && !tutti__recover_if_dead(pool->arena, member))
+		;
+	settle_claim(pool, entry, status, worker->timed_out);
+	tutti_process_close(worker->process);
+	worker->process = NULL;
+	if (pool->closing)
+		return;
+	count_early_death(pool, ready, status);
+	if (load_acquire(&pool->shared->broken) == 0 && start_worker(pool, index) != TUTTI_OK)
+		break_pool(pool, tutti_last_error());
+}
+
+/* `started` is 1 from the job's start, then the time at which the owner first saw that. */
+static void end_if_overdue(tutti_pool *pool, unsigned index)
+{
+	struct tutti__worker_entry *entry = &pool->shared->workers[index];
+	uint64_t started = load_relaxed(&entry->started);
+	uint64_t now = (uint64_t)tutti__os.clock_now();
+	if (pool->task_timeout <= 0 || started == 0)
+		return;
+	if (started == 1) {
+		cas_u64(&entry->started, 1, now);
+	} else if (now - started > (uint64_t)pool->task_timeout && load_acquire(&entry->claim[0]) != 0) {
+		pool->workers[index].timed_out = true;
+		tutti_process_kill(pool->workers[index].process);
+	}
+}
+
+/* With the mutex. */
+static void tend(tutti_pool *pool)
+{
+	tutti_exit status;
+	for (unsigned i = 0; i < pool->shared->worker_count; i++) {
+		if (!pool->workers[i].process)
+			continue;
+		if (tutti__process_poll(pool->workers[i].process, &status))
+			replace(pool, i, &status);
+		else
+			end_if_overdue(pool, i);
+	}
+	pool->last_tend = tutti__os.clock_now();
+}
+
+void tutti__pool_tend(tutti_pool *pool)
+{
+	if (pthread_mutex_trylock(&pool->mutex) != 0)
+		return; /* another thread is at it */
+	tend(pool);
+	pthread_mutex_unlock(&pool->mutex);
+}
+
+void tutti__pool_tend_now_and_then(tutti_pool *pool)
+{
+	if (tutti__os.clock_now() - pool->last_tend > TEND_INTERVAL)
+		tutti__pool_tend(pool);
+}
+
+static bool is_done_or_broken(void *context)
+{
+	struct tutti__waiting *inner = context;
+	return inner->is_ready(inner->context);
+}
+
+/* Marks the job so that its end wakes us; false if it is done. */
+static bool mark_job(struct tutti__job *job, uint32_t *expected)
+{
+	for (;;) {
+		uint64_t state = load_acquire(&job->state);
+		if (tutti__job_status(state) == TUTTI__JOB_DONE)
+			return false;
+		*expected = (uint32_t)state | TUTTI__JOB_WAITERS;
+		if (((uint32_t)state & TUTTI__JOB_WAITERS) || cas_u64(&job->state, state, state | TUTTI__JOB_WAITERS))
+			return true;
+	}
+}
+
+enum { WAIT_TICK = 100 * 1000000 }; /* ns between looks at the workers while nothing comes */
+
+tutti_err tutti__pool_wait(tutti_pool *pool, bool (*is_ready)(void *context), void *context, struct tutti__job *job,
+                           int64_t deadline, int64_t tick)
+{
+	struct tutti__waiting inner = {.is_ready = is_ready, .context = context};
+	struct tutti__waiting waiting = {.arena = pool->arena,
+	                                 .patience = &pool->patience,
+	                                 .object = pool->reference.offset,
+	                                 .is_ready = is_done_or_broken,
+	                                 .context = &inner,
+	                                 .deadline = deadline,
+	                                 .tick = tick && tick < WAIT_TICK ? tick : WAIT_TICK};
+	struct tutti__wait_point *done = &pool->shared->done;
+	uint32_t expected;
+	tutti_err err = TUTTI_OK;
+	if (job) {
+		if (!tutti__wait_spin(&waiting, &done->partner, &done->spinner) && mark_job(job, &expected))
+			err = tutti__wait_sleep(&waiting, tutti__job_futex(job), expected);
+	} else {
+		err = tutti__wait_at(&waiting, done);
+	}
+	tutti__pool_tend_now_and_then(pool);
+	return err;
+}
+
+tutti_err tutti__pool_find_task(const char *task, uint64_t *hash)
+{
+	static _Thread_local const char *last_name; /* a loop of submits looks up one name again and again */
+	static _Thread_local uint64_t last_hash;
+	if (task != last_name || tutti__task_hash(task) != last_hash) {
+		if (!tutti__task_find(task))
+			return tutti__fail_no_task(task);
+		last_name = task;
+		last_hash = tutti__task_hash(task);
+	}
+	*hash = last_hash;
+	return TUTTI_OK;
+}
+
+tutti_err tutti__pool_submit(tutti_pool *pool, uint64_t task, tutti_view input, uint64_t index, uint64_t *job)
+{
+	tutti_err err = tutti__pool_check(pool);
+	if (!err && tutti__use(&pool->reference, &err) != 0)
+		err = tutti__job_create(pool->arena, pool->reference.offset, task, input, index, job);
+	if (err)
+		return err;
+	uint64_t message[2] = {*job, tutti__job_sequence(load_relaxed(&tutti__job_at(pool->arena, *job)->state))};
+	err = tutti_queue_put(pool->jobs, message, sizeof message, TUTTI_FOREVER);
+	if (err)
+		tutti__job_free(pool->arena, *job);
+	return err;
+}
+
+bool tutti__pool_cancel(tutti_pool *pool, uint64_t offset, const char *text)
+{
+	struct tutti__job *job = tutti__job_at(pool->arena, offset);
+	uint32_t sequence = tutti__job_sequence(load_acquire(&job->state));
+	if (!tutti__job_move(job, sequence, TUTTI__JOB_PENDING, TUTTI__JOB_SETTLING))
+		return false;
+	tutti__job_set_failure(pool->arena, job, TUTTI_ECANCELLED, 0, text);
+	tutti__job_finish(pool->arena, pool->shared, job);
+	return true;
+}
+
+void tutti__pool_drop(tutti_pool *pool, uint64_t offset)
+{
+	struct tutti__job *job = tutti__job_at(pool->arena, offset);
+	for (;;) {
+		uint64_t state = load_acquire(&job->state);
+		if (tutti__job_status(state) == TUTTI__JOB_DONE) {
+			tutti__job_free(pool->arena, offset);
+			return;
+		}
+		if (cas_u64(&job->state, state, state | TUTTI__JOB_DETACHED))
+			return;
+	}
+}
+
+void tutti__pool_hold(tutti_pool *pool) { fetch_add_relaxed(&pool->users, 1); }
+
+void tutti__pool_release(tutti_pool *pool)
+{
+	if (atomic_fetch_sub_explicit(&pool->users, 1, memory_order_acq_rel) != 1)
+		return;
+	tutti_queue_close(pool->jobs);
+	if (pool->shared)
+		tutti__reference_close(&pool->reference);
+	pthread_mutex_destroy(&pool->mutex);
+	free(pool->workers);
+	free(pool);
+}
+
+static unsigned worker_count(const tutti_pool_options *options)
+{
+	const char *variable = getenv("TUTTI_WORKERS");
+	if (options->workers)
+		return options->workers;
+	if (variable && strtoul(variable, NULL, 10) > 0)
+		return (unsigned)strtoul(variable, NULL, 10);
+	return tutti__cpus_usable();
+}
+
+static tutti_err check_options(const tutti_pool_options *options)
+{
+	if (worker_count(options) > TUTTI__WORKERS_MAX)
+		return tutti__fail(TUTTI_EINVAL, "a pool has 1 to %d workers, not %u.", TUTTI__WORKERS_MAX,
+		                   worker_count(options));
+	if (options->retry_on_count > TUTTI__RETRY_CODES)
+		return tutti__fail(TUTTI_EINVAL, "at most %d codes can be given in retry_on, not %zu; use TUTTI_ANY_CODE.",
+		                   TUTTI__RETRY_CODES, options->retry_on_count);
+	if (options->initializer && !tutti__task_find(options->initializer))
+		return tutti__fail_no_task(options->initializer);
+	return tutti__check_fork_bomb();
+}
+
+static tutti_err set_initializer(tutti_pool *pool, const tutti_pool_options *options)
+{
+	struct tutti__pool *shared = pool->shared;
+	pool->initializer = options->initializer;
+	if (!options->initializer)
+		return TUTTI_OK;
+	shared->initializer = tutti__task_hash(options->initializer);
+	shared->initializer_size = options->initializer_input.size;
+	if (options->initializer_input.size == 0)
+		return TUTTI_OK;
+	tutti_err err = tutti__block_alloc(pool->arena, TUTTI__KIND_RAW, options->initializer_input.size, INT64_MAX,
+	                                   &shared->initializer_block);
+	if (!err)
+		memcpy(tutti__at(pool->arena, shared->initializer_block), options->initializer_input.data,
+		       options->initializer_input.size);
+	return err;
+}
+
+/* The shared part, published when it is complete. */
+static tutti_err create_shared(tutti_pool *pool, const tutti_pool_options *options)
+{
+	unsigned count = worker_count(options);
+	struct tutti__object *object;
+	tutti_err err = tutti__object_create(pool->arena, TUTTI__KIND_POOL,
+	                                     sizeof(struct tutti__pool) + count * sizeof(struct tutti__worker_entry),
+	                                     options->name, &object);
+	if (err)
+		return err;
+	pool->shared = (struct tutti__pool *)object;
+	pool->shared->jobs = tutti_queue_handle(pool->jobs);
+	pool->shared->worker_count = count;
+	pool->shared->tasks_per_worker = options->tasks_per_worker;
+	pool->shared->retries = options->retries;
+	pool->shared->retry_code_count = (uint32_t)options->retry_on_count;
+	for (size_t i = 0; i < options->retry_on_count; i++)
+		pool->shared->retry_codes[i] = options->retry_on[i];
+	tutti__object_publish(pool->arena, TUTTI__KIND_POOL, object, &pool->reference);
+	return set_initializer(pool, options);
+}
+
+static tutti_err start_workers(tutti_pool *pool)
+{
+	tutti_err err = TUTTI_OK;
+	pool->workers = calloc(pool->shared->worker_count, sizeof *pool->workers);
+	if (!pool->workers)
+		return tutti__fail(TUTTI_ENOMEM, "no memory for %u workers", pool->shared->worker_count);
+	for (unsigned i = 0; i < pool->shared->worker_count && !err; i++)
+		err = start_worker(pool, i);
+	return err;
+}
+
+tutti_err tutti_pool_open(tutti_pool **result, const tutti_pool_options *options)
+{
+	static const tutti_pool_options defaults;
+	options = options ? options : &defaults;
+	tutti_err err = check_options(options);
+	tutti_pool *pool = err ? NULL : calloc(1, sizeof *pool);
+	if (!pool)
+		return err ? err : tutti__fail(TUTTI_ENOMEM, "no memory for a pool handle");
+	pthread_mutex_init(&pool->mutex, NULL);
+	store_relaxed(&pool->users, 1);
+	pool->start = options->start;
+	pool->task_timeout = options->task_timeout;
+	err = tutti__arena_or_default(options->arena, &pool->arena);
+	if (!err)
+		err = tutti_queue_open(&pool->jobs, &(tutti_queue_options){.arena = pool->arena, .name = options->name});
+	if (!err)
+		err = create_shared(pool, options);
+	if (!err)
+		err = start_workers(pool);
+	if (err)
+		tutti_pool_close(pool);
+	else
+		*result = pool;
+	return err;
+}
+
+static void cancel_waiting(tutti_pool *pool)
+{
+	uint64_t message[2];
+	while (tutti_queue_get_into(pool->jobs, message, sizeof message, NULL, TUTTI_NOW) == TUTTI_OK) {
+		struct tutti__job *job = tutti__job_at(pool->arena, message[0]);
+		if (tutti__job_sequence(load_acquire(&job->state)) == (uint32_t)message[1])
+			tutti__pool_cancel(pool, message[0], "the task was cancelled: its pool was closed before it started");
+	}
+}
+
+/* Ends every worker: those that are idle or become so by the shutdown; waits for them. */
+static void end_workers(tutti_pool *pool)
+{
+	pthread_mutex_lock(&pool->mutex);
+	pool->closing = true;
+	for (unsigned i = 0; pool->workers && i < pool->shared->worker_count; i++) {
+		while (pool->workers[i].process) {
+			tutti_process_wait(pool->workers[i].process, NULL, WAIT_TICK);
+			tend(pool);
+		}
+	}
+	pthread_mutex_unlock(&pool->mutex);
+}
+
+/* Jobs that no worker is left for. */
+static void cancel_leftover(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset, uint32_t owner,
+                            void *context)
+{
+	tutti_pool *pool = context;
+	struct tutti__job *job = tutti__job_at(arena, offset);
+	if (kind == TUTTI__KIND_TASK && owner == TUTTI__SHARED && job->pool == pool->reference.offset)
+		tutti__pool_cancel(pool, offset, "the task was cancelled: its pool was closed before it started");
+}
+
+void tutti_pool_close(tutti_pool *pool)
+{
+	if (!pool)
+		return;
+	if (pool->jobs && pool->shared) {
+		cancel_waiting(pool);
+		tutti_queue_shutdown(pool->jobs);
+		end_workers(pool);
+		tutti__blocks_visit(pool->arena, cancel_leftover, pool);
+		if (pool->shared->initializer_block)
+			tutti__block_free(pool->arena, pool->shared->initializer_block);
+	}
+	tutti__pool_release(pool);
+}
+
+tutti_err tutti_pool_kill(tutti_pool *pool)
+{
+	tutti_err err = tutti_queue_shutdown(pool->jobs);
+	cancel_waiting(pool);
+	pthread_mutex_lock(&pool->mutex);
+	pool->closing = true;
+	pool->killed = true;
+	for (unsigned i = 0; i < pool->shared->worker_count; i++)
+		if (pool->workers[i].process)
+			tutti_process_kill(pool->workers[i].process);
+	pthread_mutex_unlock(&pool->mutex);
+	end_workers(pool);
+	return err;
+}
+
+/* Nothing waits and nobody has anything. The queue first: a job's claim is noted before it leaves the queue. */
+static bool is_idle(void *context)
+{
+	tutti_pool *pool = context;
+	if (tutti_queue_size(pool->jobs) > 0)
+		return false;
+	for (unsigned i = 0; i < pool->shared->worker_count; i++)
+		if (load_acquire(&pool->shared->workers[i].claim[0]))
+			return false;
+	return true;
+}
+
+tutti_err tutti_pool_drain(tutti_pool *pool, tutti_time timeout)
+{
+	int64_t deadline = tutti__deadline(timeout);
+	tutti_err err = tutti__pool_check(pool);
+	while (!err && !is_idle(pool)) {
+		/* The last claim is cleared after the last wake: look often. */
+		err = tutti__pool_wait(pool, is_idle, pool, NULL, deadline, tutti_ms(5));
+		if (err == TUTTI_ETIMEDOUT)
+			return tutti__fail(err, "pool \"%s\" still has tasks.", pool->shared->object.name);
+		if (!err)
+			err = tutti__pool_check(pool);
+	}
+	return err ? err : tutti_queue_shutdown(pool->jobs);
+}
+
+int tutti_pool_worker(tutti_pool *pool, unsigned index)
+{
+	int pid = 0;
+	pthread_mutex_lock(&pool->mutex);
+	if (index < pool->shared->worker_count && pool->workers[index].process)
+		pid = tutti_process_pid(pool->workers[index].process);
+	pthread_mutex_unlock(&pool->mutex);
+	return pid;
+}
+
+static void free_jobs(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset, uint32_t owner,
+                      void *context)
+{
+	uint64_t pool = *(uint64_t *)context;
+	if (kind == TUTTI__KIND_TASK && owner == TUTTI__SHARED && tutti__job_at(arena, offset)->pool == pool)
+		tutti__job_free(arena, offset);
+}
+
+/* Owner and workers are gone: nobody will read the results. */
+static void destroy(tutti_arena *arena, uint64_t offset) { tutti__blocks_visit(arena, free_jobs, &offset); }
+
+const struct tutti__kind tutti__pool_kind = {.name = "pool", .is_object = true, .destroy = destroy};

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TUTTI_POOL_POOL_H
+#define TUTTI_POOL_POOL_H
+
+#include <tutti/pool.h>
+
+#include "channel/queue.h"
+#include "pool/job.h"
+#include "process/process.h"
+
+/* The owner's private side of one worker. */
+struct tutti__worker {
+	tutti_process *process; /* NULL while it is being replaced */
+	bool timed_out; /* killed by us because its task ran too long */
+};
+
+struct tutti_pool {
+	struct tutti__reference reference;
+	struct tutti__pool *shared;
+	tutti_arena *arena;
+	tutti_queue *jobs;
+	tutti_start start;
+	tutti_time task_timeout;
+	const char *initializer;
+	pthread_mutex_t mutex; /* guards the workers and what follows */
+	struct tutti__worker *workers;
+	unsigned early_deaths; /* workers that ended before they were ready, one after the other */
+	bool closing; /* the ended are not replaced */
+	bool killed;
+	int64_t last_tend;
+	struct tutti__patience patience;
+	atomic_u32 users; /* the pool's handle, its open futures and streams */
+};
+
+/* What a pool's worker is told when it starts. */
+struct tutti__worker_input {
+	tutti_handle pool;
+	uint32_t index;
+};
+
+/* The task that a worker process runs. */
+#define TUTTI__WORKER_TASK "tutti.pool.worker"
+
+/* Looks after the workers: replaces the dead, settles their jobs, ends those that run too long. */
+void tutti__pool_tend(tutti_pool *pool);
+/* The same, if it has not been done for a while. */
+void tutti__pool_tend_now_and_then(tutti_pool *pool);
+
+/*
+ * Waits until is_ready(context) may be true; the caller's state must be such that a finished job wakes
+ * `word` (NULL: the pool's own wait point). TUTTI_OK: look again. TUTTI_ETIMEDOUT, TUTTI_EINTR.
+ */
+tutti_err tutti__pool_wait(tutti_pool *pool, bool (*is_ready)(void *context), void *context, struct tutti__job *job,
+                           int64_t deadline, int64_t tick);
+
+/* TUTTI_EFAILED with the initializer's text, if that broke the pool. */
+tutti_err tutti__pool_check(tutti_pool *pool);
+
+/* Makes a job and puts it into the queue. */
+tutti_err tutti__pool_submit(tutti_pool *pool, uint64_t task, tutti_view input, uint64_t index, uint64_t *job);
+
+/* The task's hash, if this program has it. */
+tutti_err tutti__pool_find_task(const char *task, uint64_t *hash);
+
+/* Cancels a job that has not started; false if it has. */
+bool tutti__pool_cancel(tutti_pool *pool, uint64_t job, const char *text);
+
+/* The caller has no further use for this job: frees it now, or when it is done. */
+void tutti__pool_drop(tutti_pool *pool, uint64_t job);
+
+void tutti__pool_hold(tutti_pool *pool);
+void tutti__pool_release(tutti_pool *pool);
+
+extern const struct tutti__kind tutti__pool_kind;
+
+#endif
