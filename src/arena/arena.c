@@ -74,8 +74,7 @@ static void free_context(tutti_arena *arena)
 /* A private page range that a fork finds zeroed. */
 static struct tutti__local *map_local(void)
 {
-	struct tutti__local *local =
-		mmap(NULL, sizeof *local, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct tutti__local *local = mmap(NULL, sizeof *local, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (local == MAP_FAILED)
 		return NULL;
 	if (madvise(local, sizeof *local, MADV_WIPEONFORK) != 0) {
@@ -129,7 +128,8 @@ static tutti_err make_file(tutti_arena *arena, const char *name, uint64_t size, 
 		if (fd >= 0)
 			close(fd);
 		if (size / 2 < least)
-			return tutti__fail_system(error_number, "cannot make the arena's memory file or map it (see ulimit -v, -f)");
+			return tutti__fail_system(error_number,
+			                          "cannot make the arena's memory file or map it (see ulimit -v, -f)");
 	}
 }
 
@@ -149,8 +149,7 @@ static void lay_out(tutti_arena *arena, const char *name, uint64_t max_bytes)
 	header->unit_count = arena->size >> TUTTI__UNIT_SHIFT;
 	header->slots = TUTTI__UNIT_SIZE;
 	header->units = header->slots + round_up(TUTTI__SLOT_COUNT * sizeof(struct tutti__slot), TUTTI__UNIT_SIZE);
-	header->owners =
-		header->units + round_up(header->unit_count * sizeof(struct tutti__unit), TUTTI__UNIT_SIZE);
+	header->owners = header->units + round_up(header->unit_count * sizeof(struct tutti__unit), TUTTI__UNIT_SIZE);
 	uint64_t owners_size = header->unit_count * TUTTI__BLOCKS_PER_UNIT * sizeof(atomic_u32);
 	header->first_unit = round_up(header->owners + owners_size, TUTTI__UNIT_SIZE) >> TUTTI__UNIT_SHIFT;
 	snprintf(header->name, sizeof header->name, "%s", name);
@@ -276,8 +275,7 @@ static bool has_sound_tables(const struct tutti__header *header)
 	uint64_t units = header->size >> TUTTI__UNIT_SHIFT;
 	return header->unit_count == units && header->slots == TUTTI__UNIT_SIZE &&
 	       header->units >= header->slots + TUTTI__SLOT_COUNT * sizeof(struct tutti__slot) &&
-	       header->owners >= header->units + units * sizeof(struct tutti__unit) &&
-	       header->first_unit < units &&
+	       header->owners >= header->units + units * sizeof(struct tutti__unit) && header->first_unit < units &&
 	       header->first_unit << TUTTI__UNIT_SHIFT >=
 	           header->owners + units * TUTTI__BLOCKS_PER_UNIT * sizeof(atomic_u32);
 }
@@ -365,8 +363,8 @@ tutti_err tutti_arena_join_name(tutti_arena **arena, const char *name, const cha
 			fd = find_in_process(entry->d_name, name);
 	closedir(processes);
 	if (fd < 0)
-		return tutti__fail(TUTTI_ENOENT, "no running process of this user has an arena \"%s\". Start its program first.",
-		                   name);
+		return tutti__fail(TUTTI_ENOENT,
+		                   "no running process of this user has an arena \"%s\". Start its program first.", name);
 	tutti_err err = tutti_arena_join_fd(arena, fd, member_name);
 	close(fd);
 	return err;

@@ -6,7 +6,7 @@
 #include "arena/member.h"
 
 /* Block sizes: whole multiples of 64 that fill a unit with 1024 ... 2 blocks and little rest. */
-static const uint16_t class_size[TUTTI__CLASS_COUNT] = {64,   128,  192,  256,  384,  512,  768,   1024,  1536, 2048,
+static const uint16_t class_size[TUTTI__CLASS_COUNT] = {64,   128,  192,  256,  384,  512,   768,   1024,  1536, 2048,
                                                         3072, 4096, 4992, 6528, 8192, 10880, 13056, 16384, 32768};
 
 /* The class of a size in steps of 64 bytes, found once per process. */

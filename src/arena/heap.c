@@ -168,8 +168,8 @@ static uint64_t find_allowed(tutti_arena *arena, uint32_t count, uint8_t kind)
 	return unit;
 }
 
-tutti_err tutti__heap_take(tutti_arena *arena, uint32_t id, uint32_t count, struct tutti__run_use use,
-                           int64_t deadline, uint64_t *unit)
+tutti_err tutti__heap_take(tutti_arena *arena, uint32_t id, uint32_t count, struct tutti__run_use use, int64_t deadline,
+                           uint64_t *unit)
 {
 	struct tutti__heap *heap = &arena->header->heap;
 	tutti_err err = tutti__latch_acquire(arena, &heap->latch, id, deadline);
@@ -201,8 +201,9 @@ void tutti__heap_give(tutti_arena *arena, uint32_t id, uint64_t unit)
 	struct tutti__heap *heap = &arena->header->heap;
 	uint32_t length = TUTTI__RUN_LENGTH(run_of(arena, unit));
 	/* The pages go back before the run does, while it is still the caller's: a death here leaves it to the sweep. */
-	bool clean = load_relaxed(&heap->kept_units) + length > arena->header->keep_units &&
-	             tutti__memory_punch(tutti__at(arena, unit << TUTTI__UNIT_SHIFT), (uint64_t)length << TUTTI__UNIT_SHIFT);
+	bool clean =
+		load_relaxed(&heap->kept_units) + length > arena->header->keep_units &&
+		tutti__memory_punch(tutti__at(arena, unit << TUTTI__UNIT_SHIFT), (uint64_t)length << TUTTI__UNIT_SHIFT);
 	if (tutti__latch_acquire(arena, &heap->latch, id, 0) != TUTTI_OK) {
 		store_release(tutti__owner_at(arena, unit, 0), 0);
 		store_release(&heap->rescan, 1);

@@ -33,8 +33,8 @@ struct tutti__run_use {
  * Takes a run of `count` units for member `id`. TUTTI_ENOMEM: no room is left within the
  * limit (without a text). TUTTI_EBUSY: a stopped member holds the heap beyond `deadline`.
  */
-tutti_err tutti__heap_take(tutti_arena *arena, uint32_t id, uint32_t count, struct tutti__run_use use,
-                           int64_t deadline, uint64_t *unit);
+tutti_err tutti__heap_take(tutti_arena *arena, uint32_t id, uint32_t count, struct tutti__run_use use, int64_t deadline,
+                           uint64_t *unit);
 
 /* Gives back a LARGE run of member `id`. Never waits long: if the heap is held up, the next taker settles it. */
 void tutti__heap_give(tutti_arena *arena, uint32_t id, uint64_t unit);

@@ -26,10 +26,11 @@ static bool spin(struct tutti__latch *latch, uint32_t mine)
 static tutti_err fail_busy(const tutti_arena *arena, uint32_t holder)
 {
 	struct tutti__slot *slot = tutti__slot_of(arena, holder);
-	return tutti__fail(TUTTI_EBUSY,
-	                   "pid %d \"%s\" is in the middle of an operation on it and does not go on (stopped, or starved of "
-	                   "CPU). Continue it, or kill it; then try again.",
-	                   slot->identity.pid, slot->name);
+	return tutti__fail(
+		TUTTI_EBUSY,
+		"pid %d \"%s\" is in the middle of an operation on it and does not go on (stopped, or starved of "
+		"CPU). Continue it, or kill it; then try again.",
+		slot->identity.pid, slot->name);
 }
 
 /*

@@ -60,8 +60,7 @@ uint32_t tutti__member_join(tutti_arena *arena)
 		if (tutti__state_status(state) != TUTTI__SLOT_FREE && !is_abandoned_joiner(state))
 			continue;
 		uint32_t generation = tutti__state_generation(state);
-		uint64_t joining =
-			make_state((uint32_t)identity.pid, generation, TUTTI__SLOT_JOINING, identity.pid_namespace);
+		uint64_t joining = make_state((uint32_t)identity.pid, generation, TUTTI__SLOT_JOINING, identity.pid_namespace);
 		if (!cas_u64(&slot->state, state, joining))
 			continue;
 		fill_slot(arena, slot, &identity);
@@ -101,10 +100,7 @@ bool tutti__member_is_dead(tutti_arena *arena, uint32_t id)
 	return state_if_in(arena, id) == 0 || !tutti__os.is_alive(&tutti__slot_of(arena, id)->identity);
 }
 
-int tutti__member_pid(const tutti_arena *arena, uint32_t id)
-{
-	return (int)tutti__state_pid(state_if_in(arena, id));
-}
+int tutti__member_pid(const tutti_arena *arena, uint32_t id) { return (int)tutti__state_pid(state_if_in(arena, id)); }
 
 bool tutti__recover_if_dead(tutti_arena *arena, uint32_t id)
 {

@@ -27,7 +27,7 @@ tutti_err tutti__object_create(tutti_arena *arena, enum tutti__kind_number kind,
 	for (int i = 0; i < TUTTI__OBJECT_HOLDERS; i++)
 		store_relaxed(&(*object)->holders[i], 0);
 	(*object)->creator = (int32_t)getpid();
-	snprintf((*object)->name, sizeof (*object)->name, "%s", name ? name : tutti__kinds[kind]->name);
+	snprintf((*object)->name, sizeof(*object)->name, "%s", name ? name : tutti__kinds[kind]->name);
 	return TUTTI_OK;
 }
 
@@ -91,8 +91,7 @@ static bool has_holders(const tutti_arena *arena, struct tutti__object *object)
 static tutti_err add_holder_block(tutti_arena *arena, struct tutti__object *object)
 {
 	uint64_t offset, old = load_acquire(&object->more);
-	tutti_err err =
-		tutti__block_alloc(arena, TUTTI__KIND_RAW, sizeof(struct tutti__more_holders), INT64_MAX, &offset);
+	tutti_err err = tutti__block_alloc(arena, TUTTI__KIND_RAW, sizeof(struct tutti__more_holders), INT64_MAX, &offset);
 	if (err)
 		return err;
 	struct tutti__more_holders *block = tutti__at(arena, offset);

@@ -111,9 +111,8 @@ static enum take_result take(tutti_arena *arena, struct tutti__queue *shared, ui
 	}
 	uint64_t extent = tutti__entry_extent(arena, head, header, &request->size);
 	request->encoding = tutti__header_encoding(header);
-	enum take_result result = tutti__header_kind(header) == TUTTI__ENTRY_INLINE
-	                              ? take_inline(arena, head, request)
-	                              : take_block(arena, head, id, request);
+	enum take_result result = tutti__header_kind(header) == TUTTI__ENTRY_INLINE ? take_inline(arena, head, request)
+	                                                                            : take_block(arena, head, id, request);
 	if (result == TAKEN) {
 		commit_get(shared, head + extent, request->size);
 		tutti__wait_stamp(&shared->room);

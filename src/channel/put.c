@@ -101,8 +101,8 @@ static enum append_result append(tutti_arena *arena, struct tutti__queue *shared
 	if (unlikely(!has_room(shared, letter->size)))
 		return NO_ROOM;
 	if (unlikely(load_relaxed(&shared->put.position) + entry_size_of(letter) > load_relaxed(&shared->tail_end))) {
-		if (*spare == 0 || tutti__block_size(arena, *spare) <
-		                       entry_size_of(letter) + TUTTI__SEGMENT_HEAD + TUTTI__HEADER_SIZE)
+		if (*spare == 0 ||
+		    tutti__block_size(arena, *spare) < entry_size_of(letter) + TUTTI__SEGMENT_HEAD + TUTTI__HEADER_SIZE)
 			return NO_SEGMENT;
 		link_segment(arena, shared, *spare);
 		*spare = 0;
@@ -132,8 +132,8 @@ static tutti_err make_spare(tutti_arena *arena, struct tutti__queue *shared, con
 		tutti__block_free(arena, *spare);
 	*spare = 0;
 	uint64_t tail_segment = tutti__block_size(arena, load_relaxed(&shared->put.position));
-	return tutti__block_alloc(arena, TUTTI__KIND_RAW,
-	                          next_segment_size(shared, tail_segment, entry_size_of(letter)), deadline, spare);
+	return tutti__block_alloc(arena, TUTTI__KIND_RAW, next_segment_size(shared, tail_segment, entry_size_of(letter)),
+	                          deadline, spare);
 }
 
 static tutti_err fail_full(const struct tutti__queue *shared, tutti_time timeout)
@@ -143,9 +143,8 @@ static tutti_err fail_full(const struct tutti__queue *shared, tutti_time timeout
 	uint64_t items = load_relaxed(&shared->put.count) - load_relaxed(&shared->got.count);
 	uint64_t bytes = load_relaxed(&shared->put.bytes) - load_relaxed(&shared->got.bytes);
 	bool by_items = items >= shared->max_items;
-	return tutti__fail(TUTTI_EFULL,
-	                   "queue \"%s\" is full: %llu of %llu %s. Raise %s, or start a getter.", shared->object.name,
-	                   (unsigned long long)(by_items ? items : bytes),
+	return tutti__fail(TUTTI_EFULL, "queue \"%s\" is full: %llu of %llu %s. Raise %s, or start a getter.",
+	                   shared->object.name, (unsigned long long)(by_items ? items : bytes),
 	                   (unsigned long long)(by_items ? shared->max_items : shared->max_bytes),
 	                   by_items ? "messages" : "bytes", by_items ? "max_items" : "max_bytes");
 }
@@ -359,8 +358,8 @@ tutti_err tutti_queue_put_commit(tutti_draft *draft, tutti_time timeout)
 	if (!draft->queue)
 		return tutti__fail(TUTTI_EINVAL, "this draft was committed or aborted before. Begin another.");
 	if (draft->size > draft->capacity)
-		return tutti__fail(TUTTI_EINVAL, "the draft was begun with %zu bytes and cannot have %zu now.",
-		                   draft->capacity, draft->size);
+		return tutti__fail(TUTTI_EINVAL, "the draft was begun with %zu bytes and cannot have %zu now.", draft->capacity,
+		                   draft->size);
 	tutti_view part = {draft->data, draft->size};
 	bool small = draft->size <= TUTTI__INLINE_MAX;
 	struct letter letter = {.parts = &part,

@@ -31,8 +31,7 @@ static tutti_err create(tutti_arena *arena, const tutti_queue_options *options, 
 {
 	struct tutti__object *object;
 	uint64_t segment;
-	tutti_err err =
-		tutti__object_create(arena, TUTTI__KIND_QUEUE, sizeof(struct tutti__queue), options->name, &object);
+	tutti_err err = tutti__object_create(arena, TUTTI__KIND_QUEUE, sizeof(struct tutti__queue), options->name, &object);
 	if (err)
 		return err;
 	struct tutti__queue *shared = (struct tutti__queue *)object;

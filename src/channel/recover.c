@@ -45,8 +45,8 @@ static void recover_segment(tutti_arena *arena, struct tutti__queue *shared, uin
 		cas_u64(&shared->put.position, tail, next + TUTTI__SEGMENT_HEAD);
 	}
 	tail = load_acquire(&shared->put.position);
-	store_release(&shared->tail_end, tutti__block_start(arena, tail) + tutti__block_size(arena, tail) -
-	                                     TUTTI__HEADER_SIZE);
+	store_release(&shared->tail_end,
+	              tutti__block_start(arena, tail) + tutti__block_size(arena, tail) - TUTTI__HEADER_SIZE);
 }
 
 static void recover_put(tutti_arena *arena, struct tutti__queue *shared, uint32_t dead)

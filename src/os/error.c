@@ -33,10 +33,7 @@ static const char *const texts[] = {
 
 const char *tutti_version(void) { return TUTTI_VERSION_TEXT; }
 
-const char *tutti_error_name(tutti_err err)
-{
-	return (unsigned)err < TUTTI_ERROR_COUNT ? names[err] : "TUTTI_UNKNOWN";
-}
+const char *tutti_error_name(tutti_err err) { return (unsigned)err < TUTTI_ERROR_COUNT ? names[err] : "TUTTI_UNKNOWN"; }
 
 const char *tutti_error_text(tutti_err err)
 {

@@ -43,10 +43,7 @@ int tutti__memory_file(const char *name, uint64_t size)
 
 bool tutti__memory_punch(void *address, uint64_t size) { return madvise(address, size, MADV_REMOVE) == 0; }
 
-uint64_t tutti__memory_total(void)
-{
-	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
+uint64_t tutti__memory_total(void) { return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE); }
 
 /* A number in a one-line file; 0 if there is none ("max"). */
 static uint64_t read_number(const char *path)

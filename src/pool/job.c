@@ -101,15 +101,13 @@ void tutti__job_give_result(tutti_arena *arena, struct tutti__job *job, uint64_t
 	give_block(arena, &job->result_block, block);
 }
 
-void tutti__job_set_failure(tutti_arena *arena, struct tutti__job *job, tutti_err err, int32_t code,
-                            const char *text)
+void tutti__job_set_failure(tutti_arena *arena, struct tutti__job *job, tutti_err err, int32_t code, const char *text)
 {
 	uint64_t block, size = strlen(text) + 1;
 	free_block(arena, &job->result_block);
 	job->err = (uint32_t)err;
 	job->code = code;
-	if (size > TUTTI__JOB_INLINE &&
-	    tutti__block_alloc(arena, TUTTI__KIND_RAW, size, INT64_MAX, &block) == TUTTI_OK) {
+	if (size > TUTTI__JOB_INLINE && tutti__block_alloc(arena, TUTTI__KIND_RAW, size, INT64_MAX, &block) == TUTTI_OK) {
 		memcpy(tutti__at(arena, block), text, size);
 		tutti__job_give_result(arena, job, block, size);
 		return;

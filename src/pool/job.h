@@ -20,8 +20,7 @@ uint64_t tutti__job_move(struct tutti__job *job, uint32_t sequence, unsigned sta
 void tutti__job_finish(tutti_arena *arena, struct tutti__pool *pool, struct tutti__job *job);
 
 /* Sets an outcome without a result, with a text. The status is the caller's to change. */
-void tutti__job_set_failure(tutti_arena *arena, struct tutti__job *job, tutti_err err, int32_t code,
-                            const char *text);
+void tutti__job_set_failure(tutti_arena *arena, struct tutti__job *job, tutti_err err, int32_t code, const char *text);
 
 /* Hands a block of the caller's to the job as its result. */
 void tutti__job_give_result(tutti_arena *arena, struct tutti__job *job, uint64_t block, uint64_t size);

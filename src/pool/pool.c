@@ -25,7 +25,7 @@ static tutti_err start_worker(tutti_pool *pool, unsigned index)
 	store_relaxed(&entry->ready, 0);
 	store_relaxed(&entry->started, 0);
 	pool->workers[index].timed_out = false;
-	return tutti_process_start(&pool->workers[index].process, TUTTI__WORKER_TASK,
+	return tutti_process_start(&pool->workers[index].process, tutti__worker_task,
 	                           &(tutti_process_options){.arena = pool->arena,
 	                                                    .name = name,
 	                                                    .start = pool->start,
@@ -45,9 +45,11 @@ tutti_err tutti__pool_check(tutti_pool *pool)
 	uint32_t broken = load_acquire(&pool->shared->broken);
 	if (likely(broken == 0))
 		return TUTTI_OK;
-	return tutti__fail(TUTTI_EFAILED, "pool \"%s\" cannot work: %s%s%s", pool->shared->object.name,
-	                   pool->initializer ? "its initializer " : "", pool->initializer ? pool->initializer : "",
-	                   broken == 2 ? pool->shared->broken_text : " failed");
+	const char *text = broken == 2 ? pool->shared->broken_text : "it failed";
+	if (pool->initializer)
+		return tutti__fail(TUTTI_EFAILED, "pool \"%s\" cannot work: its initializer %s failed: %s",
+		                   pool->shared->object.name, pool->initializer, text);
+	return tutti__fail(TUTTI_EFAILED, "pool \"%s\" cannot work: %s", pool->shared->object.name, text);
 }
 
 static const char *task_name(const struct tutti__job *job)
@@ -66,8 +68,7 @@ static void fail_died(tutti_pool *pool, struct tutti__job *job, const tutti_exit
 		         (double)pool->task_timeout / 1e9);
 	snprintf(text, sizeof text, "task %llu (%s): worker %d %s, run %u time%s", (unsigned long long)job->index,
 	         task_name(job), job->pid, how, job->runs, job->runs == 1 ? "" : "s");
-	tutti__job_set_failure(pool->arena, job, TUTTI_EWORKERDIED, status->signal ? status->signal : -status->code,
-	                       text);
+	tutti__job_set_failure(pool->arena, job, TUTTI_EWORKERDIED, status->signal ? status->signal : -status->code, text);
 	tutti__job_finish(pool->arena, pool->shared, job);
 }
 
@@ -379,6 +380,15 @@ static tutti_err start_workers(tutti_pool *pool)
 	return err;
 }
 
+/* Takes down what was half opened; the text of the error that led here stays. */
+static tutti_err give_up(tutti_pool *pool, tutti_err err)
+{
+	char text[512];
+	snprintf(text, sizeof text, "%s", tutti_last_error());
+	tutti_pool_close(pool);
+	return tutti__fail(err, "%s", text);
+}
+
 tutti_err tutti_pool_open(tutti_pool **result, const tutti_pool_options *options)
 {
 	static const tutti_pool_options defaults;
@@ -399,10 +409,9 @@ tutti_err tutti_pool_open(tutti_pool **result, const tutti_pool_options *options
 	if (!err)
 		err = start_workers(pool);
 	if (err)
-		tutti_pool_close(pool);
-	else
-		*result = pool;
-	return err;
+		return give_up(pool, err);
+	*result = pool;
+	return TUTTI_OK;
 }
 
 static void cancel_waiting(tutti_pool *pool)
@@ -506,8 +515,7 @@ int tutti_pool_worker(tutti_pool *pool, unsigned index)
 	return pid;
 }
 
-static void free_jobs(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset, uint32_t owner,
-                      void *context)
+static void free_jobs(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset, uint32_t owner, void *context)
 {
 	uint64_t pool = *(uint64_t *)context;
 	if (kind == TUTTI__KIND_TASK && owner == TUTTI__SHARED && tutti__job_at(arena, offset)->pool == pool)

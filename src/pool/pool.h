@@ -38,8 +38,8 @@ struct tutti__worker_input {
 	uint32_t index;
 };
 
-/* The task that a worker process runs. */
-#define TUTTI__WORKER_TASK "tutti.pool.worker"
+/* The task that a worker process runs. A variable, so that who links pool.c statically links worker.c too. */
+extern const char tutti__worker_task[];
 
 /* Looks after the workers: replaces the dead, settles their jobs, ends those that run too long. */
 void tutti__pool_tend(tutti_pool *pool);

@@ -79,8 +79,7 @@ tutti_err tutti_pool_map(tutti_pool *pool, tutti_stream **result, const char *ta
 	tutti_err err = tutti__pool_find_task(task, &hash);
 	if (err)
 		return err;
-	size_t ahead =
-		options->read_ahead ? options->read_ahead : (size_t)pool->shared->worker_count * AHEAD_PER_WORKER;
+	size_t ahead = options->read_ahead ? options->read_ahead : (size_t)pool->shared->worker_count * AHEAD_PER_WORKER;
 	tutti_stream *stream = calloc(1, sizeof *stream);
 	uint64_t *jobs = calloc(ahead, sizeof *jobs);
 	if (!stream || !jobs) {
@@ -118,8 +117,8 @@ static tutti_err fill(tutti_stream *stream)
 			stream->later = true;
 			break;
 		}
-		tutti_err err = tutti__pool_submit(stream->pool, stream->task, input, stream->next_index,
-		                                   job_slot(stream, stream->count));
+		tutti_err err =
+			tutti__pool_submit(stream->pool, stream->task, input, stream->next_index, job_slot(stream, stream->count));
 		if (err)
 			return err;
 		stream->count++;

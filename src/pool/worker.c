@@ -154,8 +154,10 @@ static tutti_err run_worker(tutti_task *task)
 	return TUTTI_OK;
 }
 
+const char tutti__worker_task[] = "tutti.pool.worker";
+
 __attribute__((constructor)) static void register_worker(void)
 {
-	static tutti_task_entry entry = {TUTTI__WORKER_TASK, run_worker, NULL};
+	static tutti_task_entry entry = {tutti__worker_task, run_worker, NULL};
 	tutti_task_register(&entry);
 }

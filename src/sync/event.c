@@ -139,7 +139,8 @@ tutti_err tutti_event_wait(tutti_event *event, tutti_time timeout)
 	if (err == TUTTI_ETIMEDOUT)
 		return tutti__fail(err, "event \"%s\" was not set in time.", shared->object.name);
 	if (err == TUTTI_EINTR)
-		return tutti__fail(err, "a signal handler ran while waiting for event \"%s\". Wait again.", shared->object.name);
+		return tutti__fail(err, "a signal handler ran while waiting for event \"%s\". Wait again.",
+		                   shared->object.name);
 	return TUTTI_OK;
 }
 

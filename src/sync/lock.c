@@ -214,7 +214,8 @@ tutti_err tutti_lock_release(tutti_lock *lock)
 	uint32_t word = load_acquire(&shared->word);
 	uint32_t holder = word & TUTTI__ID_MASK;
 	if (holder != id && holder != TUTTI__KEPT)
-		return tutti__fail(TUTTI_EPERM, "lock \"%s\" is not held by this process (%s). Release it where it was acquired.",
+		return tutti__fail(TUTTI_EPERM,
+		                   "lock \"%s\" is not held by this process (%s). Release it where it was acquired.",
 		                   shared->object.name, holder ? "another one holds it" : "nobody holds it");
 	/* Release: pairs with the acquire in try_take. */
 	if (exchange_acq_rel(&shared->word, 0) & TUTTI__WAITERS)
