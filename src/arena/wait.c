@@ -10,10 +10,12 @@
 enum {
 	FIRST_BUDGET = 20000, /* ns */
 	MAX_BUDGET = 50000,
-	MIN_BUDGET = 1000,
+	LEAST_BUDGET = 1000, /* below it: no spinning, but for a probe now and then */
+	MIN_BUDGET = 10000, /* after a success: a partner that is held up for a moment must not put both to sleep */
 	PROBE_EVERY = 32, /* waits */
 	PROMISE_TIME = 1000, /* us that a promise counts */
-	PAUSES_PER_LOOK = 8, /* pauses between looks at the clock, which costs more than a pause */
+	QUICK_LOOKS = 64, /* before any book-keeping: the partner is often just about to do it */
+	LOOKS_PER_CLOCK = 16, /* the clock costs more than a look */
 };
 
 /* Microseconds, odd, so that a stamp is never 0. */
@@ -27,7 +29,7 @@ static uint32_t budget_of(struct tutti__patience *patience)
 	uint32_t skipped = load_relaxed(&patience->skipped) + 1;
 	if (budget == 0)
 		return FIRST_BUDGET;
-	if (budget >= MIN_BUDGET)
+	if (budget >= LEAST_BUDGET)
 		return budget;
 	store_relaxed(&patience->skipped, skipped % PROBE_EVERY);
 	return skipped < PROBE_EVERY ? 0 : FIRST_BUDGET;
@@ -39,7 +41,7 @@ static void learn(struct tutti__patience *patience, bool success, int64_t spent,
 	if (success && spent * 3 > MAX_BUDGET)
 		next = MAX_BUDGET;
 	else if (success)
-		next = spent * 3 > 2 * MIN_BUDGET ? (uint32_t)spent * 3 : 2 * MIN_BUDGET;
+		next = spent * 3 > MIN_BUDGET ? (uint32_t)spent * 3 : MIN_BUDGET;
 	store_relaxed(&patience->budget, next);
 }
 
@@ -49,7 +51,7 @@ static bool spin_for(const struct tutti__waiting *waiting, uint32_t budget)
 	int64_t now = start;
 	bool ready = false;
 	while (!ready && now - start < budget && now < waiting->deadline) {
-		for (int i = 0; i < PAUSES_PER_LOOK && !ready; i++) {
+		for (int i = 0; i < LOOKS_PER_CLOCK && !ready; i++) {
 			ready = waiting->is_ready(waiting->context);
 			cpu_pause();
 		}
@@ -66,7 +68,17 @@ static bool claim_spinner(atomic_u32 *spinner)
 	return (other == 0 || !is_fresh(other)) && cas_u32(spinner, other, stamp_now());
 }
 
-bool tutti__wait_spin(const struct tutti__waiting *waiting, atomic_u32 *partner, atomic_u32 *spinner)
+static bool look_quickly(const struct tutti__waiting *waiting)
+{
+	for (int i = 0; i < QUICK_LOOKS; i++) {
+		if (waiting->is_ready(waiting->context))
+			return true;
+		cpu_pause();
+	}
+	return false;
+}
+
+bool tutti__wait_spin(const struct tutti__waiting *waiting, const atomic_u32 *partner)
 {
 	uint32_t seen = load_relaxed(partner); /* relaxed: a hint */
 	if (seen == tutti__cpu() + 1) {
@@ -76,10 +88,17 @@ bool tutti__wait_spin(const struct tutti__waiting *waiting, atomic_u32 *partner,
 	if (tutti__cpus_online() < 2)
 		return false;
 	uint32_t budget = budget_of(waiting->patience);
-	if (budget == 0 || !claim_spinner(spinner))
+	if (budget == 0)
+		return false;
+	if (look_quickly(waiting)) {
+		if (load_relaxed(&waiting->patience->budget) < MIN_BUDGET)
+			store_relaxed(&waiting->patience->budget, MIN_BUDGET);
+		return true;
+	}
+	if (!claim_spinner(&waiting->hints->spinner))
 		return false;
 	bool ready = spin_for(waiting, budget);
-	store_relaxed(spinner, 0);
+	store_relaxed(&waiting->hints->spinner, 0);
 	return ready;
 }
 
@@ -107,7 +126,7 @@ tutti_err tutti__wait_sleep(const struct tutti__waiting *waiting, atomic_u32 *wo
 
 tutti_err tutti__wait_at(const struct tutti__waiting *waiting, struct tutti__wait_point *point)
 {
-	if (tutti__wait_spin(waiting, &point->partner, &point->spinner))
+	if (tutti__wait_spin(waiting, &point->partner))
 		return TUTTI_OK;
 	/* Mark first, then look: whoever stores after our look sees the mark (its side: store, full barrier, look). */
 	uint32_t word = fetch_or_acq_rel(&point->word, 1) | 1;
@@ -116,23 +135,27 @@ tutti_err tutti__wait_at(const struct tutti__waiting *waiting, struct tutti__wai
 		return TUTTI_OK;
 	tutti_err err = tutti__wait_sleep(waiting, &point->word, word);
 	if (err == TUTTI_OK)
-		tutti__promise_kept(point);
+		tutti__promise_kept(waiting->hints);
 	else if (waiting->is_ready(waiting->context))
-		tutti__wake_slow(point, 1); /* we leave, and a wake may have been meant for us: pass it on */
+		tutti__wake_slow(point, waiting->hints); /* we leave, and a wake may have been meant for us: pass it on */
 	return err;
 }
 
-void tutti__wake_slow(struct tutti__wait_point *point, int count)
+void tutti__wake_slow(struct tutti__wait_point *point, struct tutti__wait_hints *hints)
 {
 	uint32_t word = load_acquire(&point->word);
-	if (!(word & 1) || is_fresh(load_relaxed(&point->promise)) || is_fresh(load_relaxed(&point->spinner)))
+	if (!(word & 1) || is_fresh(load_relaxed(&hints->promise)) || is_fresh(load_relaxed(&hints->spinner)))
 		return;
-	store_relaxed(&point->promise, stamp_now());
-	if (tutti__os.futex_wake(&point->word, count) > 0)
+	store_relaxed(&hints->promise, stamp_now());
+	if (tutti__os.futex_wake(&point->word, 1) > 0)
 		return;
-	/* Nobody slept: take the mark away. One that marked since then does not sleep: the count has changed. */
-	store_relaxed(&point->promise, 0);
-	cas_u32(&point->word, word, word + 1);
+	/*
+	 * Nobody slept: take the mark away. One that marked before may have fallen asleep between our wake and
+	 * the CAS, and no mark would speak for it: wake once more. One that comes later finds the count changed.
+	 */
+	store_relaxed(&hints->promise, 0);
+	if (cas_u32(&point->word, word, word + 1))
+		tutti__os.futex_wake(&point->word, 1);
 }
 
 void tutti__wake_all(struct tutti__wait_point *point)

@@ -25,11 +25,18 @@
 
 #include "arena/context.h"
 
+/*
+ * Lies on a line that is rarely written: who does the awaited thing reads it every time.
+ */
 struct tutti__wait_point {
 	atomic_u32 word; /* bit 0: somebody may sleep; the rest: a count */
+	atomic_u32 partner; /* CPU + 1 of whoever last did what is waited for here; 0: never seen */
+};
+
+/* Written by those who wait, on a line of theirs. */
+struct tutti__wait_hints {
 	atomic_u32 promise; /* us, odd: when somebody was woken; 0: nobody */
 	atomic_u32 spinner; /* us, odd: when somebody began to spin; 0: nobody */
-	atomic_u32 partner; /* CPU + 1 of whoever last did what is waited for here; 0: never seen */
 };
 
 /* What a handle has learned about spinning; private to the process. A race loses a lesson only. */
@@ -41,6 +48,7 @@ struct tutti__patience {
 struct tutti__waiting {
 	tutti_arena *arena;
 	struct tutti__patience *patience;
+	struct tutti__wait_hints *hints;
 	uint64_t object; /* offset, shown to lookers-on */
 	bool (*is_ready)(void *context); /* looks without changing anything; may be wrong, the caller looks again */
 	void *context;
@@ -57,12 +65,12 @@ enum { TUTTI__IDLE_TICK = 250 * 1000000 };
 tutti_err tutti__wait_at(const struct tutti__waiting *waiting, struct tutti__wait_point *point);
 
 /* The spinning and yielding part of it alone: true as soon as it may be ready. */
-bool tutti__wait_spin(const struct tutti__waiting *waiting, atomic_u32 *partner, atomic_u32 *spinner);
+bool tutti__wait_spin(const struct tutti__waiting *waiting, const atomic_u32 *partner);
 
 /* The sleeping part alone: while *word == expected. Returns as tutti__wait_at. */
 tutti_err tutti__wait_sleep(const struct tutti__waiting *waiting, atomic_u32 *word, uint32_t expected);
 
-void tutti__wake_slow(struct tutti__wait_point *point, int count);
+void tutti__wake_slow(struct tutti__wait_point *point, struct tutti__wait_hints *hints);
 
 /* Says that the caller, on this CPU, did what others wait for here. */
 static inline void tutti__wait_stamp(struct tutti__wait_point *point)
@@ -73,20 +81,20 @@ static inline void tutti__wait_stamp(struct tutti__wait_point *point)
 }
 
 /* Wakes one sleeper unless one is on its way. Call after a read-modify-write that follows the store it waits for. */
-static inline void tutti__wake_one(struct tutti__wait_point *point)
+static inline void tutti__wake_one(struct tutti__wait_point *point, struct tutti__wait_hints *hints)
 {
 	if (unlikely(load_relaxed(&point->word) & 1))
-		tutti__wake_slow(point, 1);
+		tutti__wake_slow(point, hints);
 }
 
 /* Wakes all sleepers. Async-signal-safe. */
 void tutti__wake_all(struct tutti__wait_point *point);
 
 /* The caller, woken before, has looked: its promise is kept. */
-static inline void tutti__promise_kept(struct tutti__wait_point *point)
+static inline void tutti__promise_kept(struct tutti__wait_hints *hints)
 {
-	if (load_relaxed(&point->promise) != 0)
-		store_relaxed(&point->promise, 0);
+	if (load_relaxed(&hints->promise) != 0)
+		store_relaxed(&hints->promise, 0);
 }
 
 #endif

@@ -194,6 +194,7 @@ static tutti_err wait_for_item(tutti_queue *queue, int64_t deadline)
 	struct item_question question = {queue->reference.arena, queue->shared};
 	struct tutti__waiting waiting = {.arena = question.arena,
 	                                 .patience = &queue->item_patience,
+	                                 .hints = &queue->shared->item_hints,
 	                                 .object = queue->reference.offset,
 	                                 .is_ready = item_is_ready,
 	                                 .context = &question,
@@ -208,9 +209,9 @@ static tutti_err wait_for_item(tutti_queue *queue, int64_t deadline)
 /* After a get that had waited: what is left behind needs another sleeper, as this one may have stood for several puts. */
 static void pass_on(tutti_queue *queue)
 {
-	tutti__promise_kept(&queue->shared->items);
+	tutti__promise_kept(&queue->shared->item_hints);
 	if (has_entry(queue->reference.arena, queue->shared))
-		tutti__wake_one(&queue->shared->items);
+		tutti__wake_one(&queue->shared->items, &queue->shared->item_hints);
 }
 
 static tutti_err answer(tutti_queue *queue, enum take_result result, const struct request *request)
@@ -219,7 +220,7 @@ static tutti_err answer(tutti_queue *queue, enum take_result result, const struc
 	switch (result) {
 	case TAKEN:
 		if (unlikely(wants_room_signal(queue->shared)))
-			tutti__wake_one(&queue->shared->room);
+			tutti__wake_one(&queue->shared->room, &queue->shared->room_hints);
 		tutti__count_operation(queue->reference.arena);
 		return TUTTI_OK;
 	case END_OF_ALL:

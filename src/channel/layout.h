@@ -69,19 +69,21 @@ struct tutti__queue {
 	uint64_t reserved[5];
 	/* Written by putters. */
 	alignas(64) struct tutti__latch put_latch;
-	atomic_u32 is_shut;
 	struct tutti__progress put;
 	struct tutti__progress put_redo;
 	atomic_u64 tail_end; /* where the tail segment's last header may lie */
 	atomic_u64 pending; /* a block on its way in */
 	atomic_u64 pending_segment;
+	struct tutti__wait_hints room_hints;
 	/* Written by getters. */
 	alignas(64) struct tutti__latch get_latch;
 	struct tutti__progress got;
 	struct tutti__progress got_redo;
-	/* Written by those who wait. */
+	struct tutti__wait_hints item_hints;
+	/* Read by all at each operation, rarely written. */
 	alignas(64) struct tutti__wait_point items; /* getters wait here */
 	struct tutti__wait_point room; /* putters wait here */
+	atomic_u32 is_shut;
 	atomic_u32 polled; /* 1: some poller wants a ring */
 	atomic_u32 pollers[TUTTI__POLLERS]; /* ids of the members that want one */
 };

@@ -170,6 +170,7 @@ static tutti_err wait_for_room(tutti_queue *queue, uint64_t size, int64_t deadli
 	struct room_question question = {queue->shared, size};
 	struct tutti__waiting waiting = {.arena = queue->reference.arena,
 	                                 .patience = &queue->room_patience,
+	                                 .hints = &queue->shared->room_hints,
 	                                 .object = queue->reference.offset,
 	                                 .is_ready = room_is_ready,
 	                                 .context = &question,
@@ -186,7 +187,7 @@ static tutti_err wait_for_room(tutti_queue *queue, uint64_t size, int64_t deadli
 /* What a getter looks for is in: wake one that sleeps, ring who polls. The latch's release was a full barrier. */
 static void announce(tutti_arena *arena, struct tutti__queue *shared)
 {
-	tutti__wake_one(&shared->items);
+	tutti__wake_one(&shared->items, &shared->item_hints);
 	if (unlikely(load_relaxed(&shared->polled)))
 		tutti__queue_ring(arena, shared);
 	tutti__count_operation(arena);
@@ -208,9 +209,9 @@ static enum append_result append_some(tutti_arena *arena, struct tutti__queue *s
 /* After a put that had waited: room that is left is for another sleeper, whose wake this one may have been. */
 static void pass_on(struct tutti__queue *shared)
 {
-	tutti__promise_kept(&shared->room);
+	tutti__promise_kept(&shared->room_hints);
 	if (has_room(shared, 1))
-		tutti__wake_one(&shared->room);
+		tutti__wake_one(&shared->room, &shared->room_hints);
 }
 
 static tutti_err put_letters(tutti_queue *queue, const struct letter *letters, size_t count, size_t *done,

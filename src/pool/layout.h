@@ -85,6 +85,7 @@ struct tutti__pool {
 	atomic_u32 broken; /* 0, 1 while text is written, 2 */
 	char broken_text[256];
 	alignas(64) struct tutti__wait_point done; /* the owner waits here for any job */
+	alignas(64) struct tutti__wait_hints done_hints;
 	struct tutti__worker_entry workers[];
 };
 

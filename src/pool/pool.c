@@ -221,6 +221,7 @@ tutti_err tutti__pool_wait(tutti_pool *pool, bool (*is_ready)(void *context), vo
 	struct tutti__waiting inner = {.is_ready = is_ready, .context = context};
 	struct tutti__waiting waiting = {.arena = pool->arena,
 	                                 .patience = &pool->patience,
+	                                 .hints = &pool->shared->done_hints,
 	                                 .object = pool->reference.offset,
 	                                 .is_ready = is_done_or_broken,
 	                                 .context = &inner,
@@ -230,7 +231,7 @@ tutti_err tutti__pool_wait(tutti_pool *pool, bool (*is_ready)(void *context), vo
 	uint32_t expected;
 	tutti_err err = TUTTI_OK;
 	if (job) {
-		if (!tutti__wait_spin(&waiting, &done->partner, &done->spinner) && mark_job(job, &expected))
+		if (!tutti__wait_spin(&waiting, &done->partner) && mark_job(job, &expected))
 			err = tutti__wait_sleep(&waiting, tutti__job_futex(job), expected);
 	} else {
 		err = tutti__wait_at(&waiting, done);

@@ -20,7 +20,7 @@ struct event {
 	struct tutti__object object;
 	atomic_u32 word;
 	atomic_u32 partner; /* CPU + 1 of who set it last */
-	atomic_u32 spinner;
+	struct tutti__wait_hints hints;
 };
 
 struct tutti_event {
@@ -123,12 +123,13 @@ tutti_err tutti_event_wait(tutti_event *event, tutti_time timeout)
 		return TUTTI_OK;
 	struct tutti__waiting waiting = {.arena = event->reference.arena,
 	                                 .patience = &event->patience,
+	                                 .hints = &shared->hints,
 	                                 .object = event->reference.offset,
 	                                 .is_ready = is_set,
 	                                 .context = shared,
 	                                 .deadline = tutti__deadline(timeout)};
 	err = TUTTI_OK;
-	while (!err && !(timeout > 0 && tutti__wait_spin(&waiting, &shared->partner, &shared->spinner))) {
+	while (!err && !(timeout > 0 && tutti__wait_spin(&waiting, &shared->partner))) {
 		uint32_t word = load_acquire(&shared->word);
 		if (word & SET)
 			return TUTTI_OK;

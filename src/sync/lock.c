@@ -23,7 +23,7 @@ struct lock {
 	struct tutti__object object;
 	atomic_u32 word;
 	atomic_u32 partner; /* CPU + 1 of the last holder */
-	atomic_u32 spinner;
+	struct tutti__wait_hints hints;
 	int32_t gone_pid; /* of the last holder that ended with it; written before the word becomes ABANDONED or KEPT */
 	char gone_name[TUTTI__NAME_SIZE];
 };
@@ -163,6 +163,7 @@ static tutti_err acquire_slow(tutti_lock *lock, uint32_t id, tutti_time timeout)
 	tutti_arena *arena = lock->reference.arena;
 	struct tutti__waiting waiting = {.arena = arena,
 	                                 .patience = &lock->patience,
+	                                 .hints = &shared->hints,
 	                                 .object = lock->reference.offset,
 	                                 .is_ready = is_free,
 	                                 .context = shared,
@@ -182,7 +183,7 @@ static tutti_err acquire_slow(tutti_lock *lock, uint32_t id, tutti_time timeout)
 				return fail_held(arena, shared, word, timeout <= 0 ? TUTTI_EBUSY : TUTTI_ETIMEDOUT);
 			continue;
 		}
-		if (tutti__wait_spin(&waiting, &shared->partner, &shared->spinner))
+		if (tutti__wait_spin(&waiting, &shared->partner))
 			continue;
 		waited = sleep_for_holder(&waiting, shared);
 		mark = TUTTI__WAITERS; /* who woke us has cleared it, and others may sleep */
