@@ -41,7 +41,7 @@ TUTTI_API void tutti_task_register(tutti_task_entry *entry);
 		static tutti_task_entry entry = {#name, name, NULL};                                                           \
 		tutti_task_register(&entry);                                                                                   \
 	}                                                                                                                  \
-	static tutti_err name(tutti_task *task)
+	static tutti_err name(__attribute__((unused)) tutti_task *task)
 
 /* The input, valid until the function returns. 8-byte aligned. */
 TUTTI_API tutti_view tutti_task_input(const tutti_task *task);

@@ -113,10 +113,8 @@ static enum take_result take(tutti_arena *arena, struct tutti__queue *shared, ui
 	request->encoding = tutti__header_encoding(header);
 	enum take_result result = tutti__header_kind(header) == TUTTI__ENTRY_INLINE ? take_inline(arena, head, request)
 	                                                                            : take_block(arena, head, id, request);
-	if (result == TAKEN) {
+	if (result == TAKEN)
 		commit_get(shared, head + extent, request->size);
-		tutti__wait_stamp(&shared->room);
-	}
 	return result;
 }
 
@@ -219,8 +217,10 @@ static tutti_err answer(tutti_queue *queue, enum take_result result, const struc
 	const char *name = queue->shared->object.name;
 	switch (result) {
 	case TAKEN:
-		if (unlikely(wants_room_signal(queue->shared)))
+		if (unlikely(wants_room_signal(queue->shared))) {
+			tutti__wait_stamp(&queue->shared->room);
 			tutti__wake_one(&queue->shared->room, &queue->shared->room_hints);
+		}
 		tutti__count_operation(queue->reference.arena);
 		return TUTTI_OK;
 	case END_OF_ALL:

@@ -9,6 +9,9 @@
 #define TUTTI_OS_OS_H
 
 #include <sched.h>
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#endif
 #include <sys/types.h>
 
 #include <tutti/error.h>
@@ -81,6 +84,16 @@ tutti_err tutti__fail_system(int error_number, const char *what);
 /* The absolute time at which a relative timeout ends. */
 int64_t tutti__deadline(tutti_time timeout);
 
-static inline uint32_t tutti__cpu(void) { return (uint32_t)sched_getcpu(); }
+/* glibc 2.35 and newer register a word per thread that the kernel keeps up to date: one load instead of a call. */
+static inline uint32_t tutti__cpu(void)
+{
+#if __has_include(<sys/rseq.h>)
+	const struct rseq *area = (const void *)((const char *)__builtin_thread_pointer() + __rseq_offset);
+	int32_t cpu = (int32_t)__atomic_load_n(&area->cpu_id, __ATOMIC_RELAXED);
+	if (likely(cpu >= 0)) /* negative: not registered */
+		return (uint32_t)cpu;
+#endif
+	return (uint32_t)sched_getcpu();
+}
 
 #endif

@@ -80,6 +80,18 @@ uint64_t tutti__job_move(struct tutti__job *job, uint32_t sequence, unsigned sta
 	}
 }
 
+bool tutti__job_claim(struct tutti__job *job, uint32_t sequence, uint32_t index)
+{
+	for (;;) {
+		uint64_t state = load_acquire(&job->state);
+		if (tutti__job_sequence(state) != sequence || tutti__job_status(state) != TUTTI__JOB_PENDING)
+			return false;
+		uint32_t flags = tutti__job_flags(state) | index << 8;
+		if (cas_u64(&job->state, state, tutti__job_state(sequence, flags, TUTTI__JOB_RUNNING)))
+			return true;
+	}
+}
+
 void tutti__job_finish(tutti_arena *arena, struct tutti__pool *pool, struct tutti__job *job)
 {
 	uint32_t sequence = tutti__job_sequence(load_relaxed(&job->state));

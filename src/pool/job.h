@@ -16,6 +16,9 @@ void tutti__job_free(tutti_arena *arena, uint64_t offset);
 /* Moves `status` to `next` if the sequence fits; keeps the flags. Returns the old state, or 0 if it was not so. */
 uint64_t tutti__job_move(struct tutti__job *job, uint32_t sequence, unsigned status, unsigned next);
 
+/* PENDING to RUNNING by worker number `index`; false if it is somebody else's, cancelled, or gone. */
+bool tutti__job_claim(struct tutti__job *job, uint32_t sequence, uint32_t index);
+
 /* Ends the job, whose status is the caller's to change (RUNNING as its worker, or SETTLING): wakes, frees if detached. */
 void tutti__job_finish(tutti_arena *arena, struct tutti__pool *pool, struct tutti__job *job);
 

@@ -3,9 +3,11 @@
  * The pool's bytes.
  *
  * A submitted task is a job: a block of 256 bytes that belongs to the pool (owner word
- * SHARED, job.pool). Its state is one 64-bit word: sequence << 32 | flags | status.
+ * SHARED, job.pool). Its state is one 64-bit word: sequence << 32 | worker's index << 8 |
+ * flags | status.
  *
- *   PENDING -> RUNNING  by a worker, CAS: of two that hold the same message one wins
+ *   PENDING -> RUNNING  by a worker, CAS: of two that hold the same message one wins, and its
+ *                       index stands in the same word: after a death there is no doubt
  *   RUNNING -> DONE     by the worker, one store: result and "done" at once
  *   PENDING -> DONE     by who cancels (err = ECANCELLED), through SETTLING
  *   RUNNING -> PENDING | DONE  by the owner after the worker's death, through SETTLING
@@ -95,6 +97,7 @@ static inline uint64_t tutti__job_state(uint32_t sequence, uint32_t flags, unsig
 {
 	return (uint64_t)sequence << 32 | flags | status;
 }
+static inline uint32_t tutti__job_runner(uint64_t state) { return (uint32_t)(state >> 8) & 0xff; }
 static inline uint32_t tutti__job_flags(uint64_t state)
 {
 	return (uint32_t)state & (TUTTI__JOB_WAITERS | TUTTI__JOB_DETACHED);

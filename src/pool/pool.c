@@ -86,11 +86,11 @@ static void put_again(tutti_pool *pool, uint64_t offset, uint32_t sequence)
 }
 
 /* What the dead worker had, by its claim. Its member is recovered by now. */
-static void settle_claim(tutti_pool *pool, struct tutti__worker_entry *entry, const tutti_exit *status, bool timed_out)
+static void settle_claim(tutti_pool *pool, unsigned index, const tutti_exit *status)
 {
+	struct tutti__worker_entry *entry = &pool->shared->workers[index];
 	uint64_t offset = load_acquire(&entry->claim[0]);
 	uint32_t sequence = (uint32_t)load_acquire(&entry->claim[1]);
-	uint32_t member = load_acquire(&entry->member);
 	if (offset == 0)
 		return;
 	struct tutti__job *job = tutti__job_at(pool->arena, offset);
@@ -102,16 +102,14 @@ static void settle_claim(tutti_pool *pool, struct tutti__worker_entry *entry, co
 		put_again(pool, offset, sequence); /* taken and not started, or still in the queue: then it is there twice */
 		return;
 	}
-	/* RUNNING by another worker: ours had only a second message of it. (0: killed just after it had set RUNNING.) */
-	uint32_t runner = load_acquire(&job->worker);
-	if (runner != member && runner != 0)
-		return;
+	if (tutti__job_runner(state) != index)
+		return; /* another worker runs it; ours had only a second message of it */
 	if (!tutti__job_move(job, sequence, TUTTI__JOB_RUNNING, TUTTI__JOB_SETTLING))
 		return;
 	if (job->runs == 0)
 		job->runs = 1;
 	if (job->runs > pool->shared->retries || pool->killed) {
-		fail_died(pool, job, status, timed_out);
+		fail_died(pool, job, status, pool->workers[index].timed_out);
 		return;
 	}
 	store_release(&job->worker, 0);
@@ -136,10 +134,10 @@ static void replace(tutti_pool *pool, unsigned index, const tutti_exit *status)
 	struct tutti__worker_entry *entry = &pool->shared->workers[index];
 	uint32_t member = load_acquire(&entry->member);
 	bool ready = load_acquire(&entry->ready);
-	/* Not before its latches are free and what it hung to its job is given back. */
-	while (member && !tutti__recover_if_dead(pool->arena, member))
-		;
-	settle_claim(pool, entry, status, worker->timed_out);
+	/* Not before its latches are free and what it hung to its job is given back; else at the next look. */
+	if (member && !tutti__recover_if_dead(pool->arena, member))
+		return;
+	settle_claim(pool, index, status);
 	tutti_process_close(worker->process);
 	worker->process = NULL;
 	if (pool->closing)

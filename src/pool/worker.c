@@ -18,6 +18,7 @@ struct worker {
 	struct tutti__reference reference;
 	struct tutti__pool *shared;
 	struct tutti__worker_entry *entry;
+	uint32_t index;
 	tutti_queue *jobs;
 };
 
@@ -63,7 +64,7 @@ static void run_function(struct tutti__pool *pool, struct tutti__job *job, tutti
 static void run_job(struct worker *worker, struct tutti__job *job, uint32_t sequence)
 {
 	/* A second message of a job that was given back, or one that was cancelled: somebody else's. */
-	if (!tutti__job_move(job, sequence, TUTTI__JOB_PENDING, TUTTI__JOB_RUNNING))
+	if (!tutti__job_claim(job, sequence, worker->index))
 		return;
 	store_release(&job->worker, load_relaxed(&worker->arena->local->id));
 	job->pid = (int32_t)getpid();
@@ -131,6 +132,7 @@ static tutti_err open_worker(struct worker *worker, const struct tutti__worker_i
 	if (err)
 		return err;
 	worker->shared = (struct tutti__pool *)worker->reference.object;
+	worker->index = input->index;
 	worker->entry = &worker->shared->workers[input->index];
 	return tutti_queue_at(&worker->jobs, worker->arena, worker->shared->jobs);
 }
