@@ -243,14 +243,14 @@ tutti_err tutti__block_alloc(tutti_arena *arena, enum tutti__kind_number kind, u
 		unlock_caches(arena->local, locked);
 		if (likely(popped))
 			return TUTTI_OK;
-		if (fails == 2)
-			return fail_full(arena, size);
 		tutti_err err = refill_from_heap(arena, cache, use, deadline);
 		if (err && err != TUTTI_ENOMEM)
 			return err;
 		/* First look through all spans, then make room, then give up. */
 		if (err && ++fails == 2)
 			make_room(arena);
+		if (fails == 3)
+			return fail_full(arena, size);
 	}
 }
 

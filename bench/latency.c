@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How long one message takes to its receiver.
+ *
+ * awake, onecpu: two processes answer each other; one way is half a round trip. The
+ * median is of batches, so that the clock is not in it; the 99th percentile is of
+ * single round trips, the clock's time taken off.
+ * asleep: the receiver sleeps on the other CPU; one way is from the stamp in the
+ * message to the return of the receive.
+ *
+ * Carriers: `line` (one word, both sides spin), `futex` (one word, both sides
+ * sleep) and `tutti` (two queues, 64-byte messages).
+ */
+#include "tutti_check.h"
+
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define BATCH 100
+#define SINGLES 10 /* single round trips for each batch */
+#define MESSAGE_BYTES 64
+#define ASLEEP_GAP_NS INT64_C(2000000)
+
+typedef struct carrier {
+	const char *name;
+	void (*open)(void);
+	void (*send)(unsigned direction, int64_t stamp);
+	int64_t (*receive)(unsigned direction); /* the stamp */
+} carrier;
+
+typedef struct meeting {
+	alignas(CACHE_LINE) _Atomic uint32_t word; /* line, futex: the number of the last message of either side */
+	_Atomic int64_t stamp;
+	side ponger, pinger;
+	alignas(CACHE_LINE) _Atomic uint64_t arrived; /* asleep: receives that returned */
+	_Atomic int64_t took; /* of the last one; published by `arrived` */
+} meeting;
+
+static meeting *met;
+static uint32_t last; /* the number of the last message that this process sent or received */
+static tutti_queue *queues[2];
+
+static void word_open(void) {}
+
+static void line_send(unsigned direction, int64_t stamp)
+{
+	(void)direction;
+	(void)stamp;
+	/* Release: pairs with line_receive. */
+	atomic_store_explicit(&met->word, ++last, memory_order_release);
+}
+
+static int64_t line_receive(unsigned direction)
+{
+	(void)direction;
+	while (atomic_load_explicit(&met->word, memory_order_acquire) == last)
+		cpu_relax(); /* measured: faster than without */
+	last++;
+	return 0;
+}
+
+static long futex(int operation, uint32_t value)
+{
+	return syscall(SYS_futex, &met->word, operation, value, NULL, NULL, 0);
+}
+
+static void futex_send(unsigned direction, int64_t stamp)
+{
+	(void)direction;
+	atomic_store_explicit(&met->stamp, stamp, memory_order_relaxed);
+	/* Release: publishes the stamp to futex_receive. */
+	atomic_store_explicit(&met->word, ++last, memory_order_release);
+	futex(FUTEX_WAKE, 1);
+}
+
+static int64_t futex_receive(unsigned direction)
+{
+	(void)direction;
+	while (atomic_load_explicit(&met->word, memory_order_acquire) == last)
+		futex(FUTEX_WAIT, last);
+	last++;
+	return atomic_load_explicit(&met->stamp, memory_order_relaxed);
+}
+
+static void tutti_open(void)
+{
+	for (unsigned i = 0; i < 2; i++)
+		check(tutti_queue_open(&queues[i], NULL), "tutti_queue_open");
+}
+
+static void tutti_send(unsigned direction, int64_t stamp)
+{
+	char message[MESSAGE_BYTES] = {0};
+	memcpy(message, &stamp, sizeof stamp);
+	check(tutti_queue_put(queues[direction], message, sizeof message, TUTTI_FOREVER), "tutti_queue_put");
+}
+
+static int64_t tutti_receive(unsigned direction)
+{
+	char message[MESSAGE_BYTES];
+	size_t size;
+	int64_t stamp;
+	check(tutti_queue_get_into(queues[direction], message, sizeof message, &size, TUTTI_FOREVER),
+	      "tutti_queue_get_into");
+	memcpy(&stamp, message, sizeof stamp);
+	return stamp;
+}
+
+static void run_ponger(void *context)
+{
+	const carrier *with = context;
+	for (uint64_t count = 1;; count++) {
+		int64_t stamp = with->receive(0);
+		with->send(1, stamp);
+		note_count(&met->ponger, count);
+	}
+}
+
+static void run_sleeper(void *context)
+{
+	const carrier *with = context;
+	note_cpu(&met->ponger);
+	for (uint64_t count = 1;; count++) {
+		int64_t stamp = with->receive(0);
+		int64_t took = now_ns() - stamp;
+		atomic_store_explicit(&met->took, took, memory_order_relaxed);
+		/* Release: publishes `took` to measure_asleep. */
+		atomic_store_explicit(&met->arrived, count, memory_order_release);
+		note_cpu(&met->ponger);
+	}
+}
+
+static double trips(const carrier *with, unsigned count)
+{
+	int64_t begin = now_ns();
+	for (unsigned i = 0; i < count; i++) {
+		with->send(0, 0);
+		with->receive(1);
+	}
+	return (double)(now_ns() - begin) / count;
+}
+
+static double clock_ns(void)
+{
+	int64_t begin = now_ns();
+	for (unsigned i = 0; i < 10000; i++)
+		now_ns();
+	return (double)(now_ns() - begin) / 10000;
+}
+
+static void measure_trips(const carrier *with, size_t samples)
+{
+	size_t singles = samples * SINGLES;
+	double *times = malloc(singles * sizeof *times);
+	trips(with, 10 * BATCH);
+	for (size_t i = 0; i < samples; i++)
+		times[i] = trips(with, BATCH);
+	report("one_way_ns", quantile(times, samples, 0.5) / 2);
+	double clock = clock_ns();
+	for (size_t i = 0; i < singles; i++)
+		times[i] = (trips(with, 1) - clock) / 2;
+	report("single_ns", quantile(times, singles, 0.5));
+	report("p99_ns", quantile(times, singles, 0.99));
+	free(times);
+}
+
+static void measure_asleep(const carrier *with, size_t samples, pid_t sleeper)
+{
+	double *times = malloc(samples * sizeof *times);
+	for (size_t i = 0; i < samples; i++) {
+		sleep_ns(ASLEEP_GAP_NS);
+		wait_for_sleep(sleeper, "the receiver");
+		with->send(0, now_ns());
+		wait_for_count(&met->arrived, i + 1, "the receive");
+		last = (uint32_t)i + 1;
+		times[i] = (double)atomic_load_explicit(&met->took, memory_order_relaxed);
+	}
+	report("one_way_ns", quantile(times, samples, 0.5));
+	report("p99_ns", quantile(times, samples, 0.99));
+	free(times);
+}
+
+int main(int argc, char **argv)
+{
+	static const carrier carriers[] = {
+		{"line", word_open, line_send, line_receive},
+		{"futex", word_open, futex_send, futex_receive},
+		{"tutti", tutti_open, tutti_send, tutti_receive},
+	};
+	const carrier *with = NULL;
+	bench_start(argv[0]);
+	for (size_t i = 0; argc > 2 && i < sizeof carriers / sizeof *carriers; i++)
+		if (!strcmp(argv[1], carriers[i].name))
+			with = &carriers[i];
+	if (!with)
+		fail("usage: %s line|futex|tutti awake|onecpu|asleep [SAMPLES]", argv[0]);
+	bool asleep = !strcmp(argv[2], "asleep"), one_cpu = !strcmp(argv[2], "onecpu");
+	met = share(sizeof *met);
+	with->open();
+	pid_t child = child_start(asleep ? run_sleeper : run_ponger, (void *)with, bench_cpu(!one_cpu));
+	pin(0, bench_cpu(0));
+	note_cpu(&met->pinger);
+	if (asleep)
+		measure_asleep(with, argument(argc, argv, 3, 100), child);
+	else
+		measure_trips(with, argument(argc, argv, 3, 1000));
+	note_cpu(&met->pinger);
+	report_cpus("from", met->pinger.cpus);
+	report_cpus("to", met->ponger.cpus);
+	child_kill(child);
+	return 0;
+}

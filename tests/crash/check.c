@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include "check.h"
+
+#include <stdlib.h>
+
+#include "arena/heap.h"
+#include "arena/object.h"
+#include "arena/recover.h"
+#include "channel/queue.h"
+#include "pool/job.h"
+
+enum { MAX_BLOCKS = 8192 };
+
+struct found {
+	uint64_t offset;
+	uint32_t owner;
+	enum tutti__kind_number kind;
+	unsigned reached; /* by how many objects, or links within one */
+};
+
+/* The blocks in use, in the order of their offsets, which is that of the visit. */
+struct census {
+	tutti_arena *arena;
+	const char *when;
+	unsigned count;
+	unsigned held; /* by members that are in */
+	struct found blocks[MAX_BLOCKS];
+};
+
+static bool is_in(tutti_arena *arena, uint32_t id)
+{
+	return id != 0 && id < TUTTI__WAITERS && id != TUTTI__SHARED && !tutti__member_is_dead(arena, id);
+}
+
+static void note_block(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset, uint32_t owner, void *context)
+{
+	struct census *census = context;
+	if (census->count == MAX_BLOCKS)
+		fail(TORN, "%s: over %d blocks are in use", census->when, MAX_BLOCKS);
+	if (owner != TUTTI__SHARED && !is_in(arena, owner))
+		fail(LEAKED, "K5, %s: the block at %#llx (kind %d) belongs to %#x, which is no member that is in", census->when,
+		     (unsigned long long)offset, (int)kind, owner);
+	census->held += owner != TUTTI__SHARED;
+	census->blocks[census->count++] = (struct found){.offset = offset, .owner = owner, .kind = kind};
+}
+
+static int compare_offsets(const void *left, const void *right)
+{
+	uint64_t a = ((const struct found *)left)->offset, b = ((const struct found *)right)->offset;
+	return (a > b) - (a < b);
+}
+
+static void reach(void *context, uint64_t offset)
+{
+	struct census *census = context;
+	struct found wanted = {.offset = offset};
+	struct found *found = bsearch(&wanted, census->blocks, census->count, sizeof wanted, compare_offsets);
+	if (!found)
+		fail(TORN, "K1, %s: an object reaches the block at %#llx, which is free", census->when,
+		     (unsigned long long)offset);
+	if (found->owner != TUTTI__SHARED)
+		fail(TORN, "K1, %s: an object reaches the block at %#llx, which belongs to member %#x", census->when,
+		     (unsigned long long)offset, found->owner);
+	if (found->reached++)
+		fail(TORN, "K1, %s: the block at %#llx is reached twice", census->when, (unsigned long long)offset);
+}
+
+static unsigned count_holders(struct census *census, atomic_u32 *holders, int count)
+{
+	unsigned living = 0;
+	for (int i = 0; i < count; i++) {
+		uint32_t holder = load_acquire(&holders[i]);
+		if (holder && !is_in(census->arena, holder))
+			fail(LEAKED, "K5, %s: an object is held by %#x, which is no member that is in", census->when, holder);
+		living += holder != 0;
+	}
+	return living;
+}
+
+static void check_object(struct census *census, struct found *found)
+{
+	struct tutti__object *object = tutti__at(census->arena, found->offset);
+	unsigned holders = count_holders(census, object->holders, TUTTI__OBJECT_HOLDERS);
+	for (uint64_t more = load_acquire(&object->more); more;) {
+		struct tutti__more_holders *block = tutti__at(census->arena, more);
+		reach(census, more);
+		holders += count_holders(census, block->holders, TUTTI__MORE_HOLDERS);
+		more = load_acquire(&block->next);
+	}
+	if ((load_acquire(&object->state) & 0xff) != TUTTI__OBJECT_LIVE)
+		fail(TORN, "K1, %s: %s \"%s\" is shared, but not alive (state %#llx)", census->when,
+		     tutti__kinds[found->kind]->name, object->name, (unsigned long long)object->state);
+	if (holders == 0)
+		fail(LEAKED, "K5, %s: %s \"%s\" lives on without a holder", census->when, tutti__kinds[found->kind]->name,
+		     object->name);
+}
+
+static void check_queue(struct census *census, const struct found *found)
+{
+	struct tutti__queue *queue = tutti__at(census->arena, found->offset);
+	if (load_acquire(&queue->put_latch.word) || load_acquire(&queue->get_latch.word))
+		fail(HUNG, "K1, %s: a latch of queue \"%s\" is still held (put %#x, get %#x)", census->when, queue->object.name,
+		     queue->put_latch.word, queue->get_latch.word);
+	if (!tutti__queue_is_valid(census->arena, queue, reach, census))
+		fail(TORN,
+		     "K1, %s: queue \"%s\" is not valid (put %llu messages, %llu bytes; got %llu, %llu; pending %#llx, %#llx)",
+		     census->when, queue->object.name, (unsigned long long)queue->put.count,
+		     (unsigned long long)queue->put.bytes, (unsigned long long)queue->got.count,
+		     (unsigned long long)queue->got.bytes, (unsigned long long)queue->pending,
+		     (unsigned long long)queue->pending_segment);
+}
+
+/* A job belongs to a pool that lives, and has its blocks. */
+static void check_job(struct census *census, struct found *found)
+{
+	struct tutti__job *job = tutti__at(census->arena, found->offset);
+	struct found wanted = {.offset = job->pool};
+	struct found *pool = bsearch(&wanted, census->blocks, census->count, sizeof wanted, compare_offsets);
+	if (pool && pool->kind == TUTTI__KIND_POOL && pool->owner == TUTTI__SHARED)
+		found->reached++;
+	if (load_acquire(&job->input_block))
+		reach(census, load_acquire(&job->input_block));
+	if (load_acquire(&job->result_block))
+		reach(census, load_acquire(&job->result_block));
+}
+
+static void check_heap(tutti_arena *arena, const char *when)
+{
+	struct tutti__heap *heap = &arena->header->heap;
+	if (load_acquire(&heap->latch.word))
+		fail(HUNG, "K1, %s: the heap's latch is still held by %#x", when, heap->latch.word);
+	if (!tutti__heap_is_valid(arena))
+		fail(TORN, "K1, %s: the heap is not valid (touched %llu, kept %llu)", when,
+		     (unsigned long long)heap->touched_units, (unsigned long long)heap->kept_units);
+	uint64_t kept = 0;
+	for (uint64_t unit = arena->header->first_unit; unit < arena->header->unit_count;) {
+		const struct tutti__unit *record = &arena->units[unit];
+		uint32_t run = load_acquire(&record->run), owner = load_acquire(&record->cache_owner) & TUTTI__ID_MASK;
+		if (TUTTI__RUN_KIND(run) == TUTTI__RUN_TOUCHED)
+			kept += TUTTI__RUN_LENGTH(run);
+		if (TUTTI__RUN_KIND(run) == TUTTI__RUN_SPAN && owner && !is_in(arena, owner))
+			fail(LEAKED, "K5, %s: the span at unit %llu is cached by %#x, which is no member that is in", when,
+			     (unsigned long long)unit, owner);
+		unit += TUTTI__RUN_LENGTH(run);
+	}
+	if (kept != load_relaxed(&heap->kept_units))
+		fail(TORN, "K1, %s: %llu units are kept, but %llu are counted", when, (unsigned long long)kept,
+		     (unsigned long long)heap->kept_units);
+}
+
+static void check_slots(tutti_arena *arena, const char *when)
+{
+	for (uint32_t number = 1; number <= load_relaxed(&arena->header->slot_cursor) + 1; number++) {
+		uint64_t state = load_acquire(&arena->slots[number].state);
+		unsigned status = tutti__state_status(state);
+		uint32_t id = tutti__state_generation(state) << TUTTI__SLOT_BITS | number;
+		bool is_member = status == TUTTI__SLOT_ALIVE || status == TUTTI__SLOT_CLEAN;
+		if (is_member && tutti__member_is_dead(arena, id))
+			fail(LEAKED, "K5, %s: the dead member %#x still has its slot", when, id);
+		if (is_member && load_acquire(&arena->slots[number].recoverer))
+			fail(HUNG, "K1, %s: the living member %#x is still being recovered", when, id);
+	}
+}
+
+static uint32_t noted_ids[4];
+static unsigned noted_count;
+
+void check_note_ids(tutti_arena *arena, pid_t pid)
+{
+	noted_count = 0;
+	for (uint32_t number = 1; number < TUTTI__SLOT_COUNT && noted_count < 4; number++) {
+		uint64_t state = load_acquire(&arena->slots[number].state);
+		unsigned status = tutti__state_status(state);
+		bool is_member = status == TUTTI__SLOT_ALIVE || status == TUTTI__SLOT_CLEAN;
+		if (is_member && tutti__state_pid(state) == (uint32_t)pid)
+			noted_ids[noted_count++] = tutti__state_generation(state) << TUTTI__SLOT_BITS | number;
+	}
+}
+
+void check_ids_retired(tutti_arena *arena)
+{
+	for (unsigned i = 0; i < noted_count; i++)
+		if (tutti__state_generation(load_acquire(&tutti__slot_of(arena, noted_ids[i])->state)) ==
+		    noted_ids[i] >> TUTTI__SLOT_BITS)
+			fail(LEAKED, "K5: the dead member's id %#x can become the next member's", noted_ids[i]);
+}
+
+void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when)
+{
+	static struct census census;
+	census = (struct census){.arena = arena, .when = when};
+	check_slots(arena, when);
+	check_heap(arena, when);
+	tutti__blocks_visit(arena, note_block, &census);
+	for (unsigned i = 0; i < census.count; i++) {
+		struct found *found = &census.blocks[i];
+		if (found->owner == TUTTI__SHARED && found->kind == TUTTI__KIND_TASK)
+			check_job(&census, found);
+		if (found->owner != TUTTI__SHARED || found->kind == TUTTI__KIND_RAW || !tutti__kinds[found->kind]->is_object)
+			continue;
+		found->reached++;
+		check_object(&census, found);
+		if (found->kind == TUTTI__KIND_QUEUE)
+			check_queue(&census, found);
+	}
+	for (unsigned i = 0; i < census.count; i++)
+		if (census.blocks[i].owner == TUTTI__SHARED && census.blocks[i].reached == 0)
+			fail(LEAKED, "K5, %s: no object reaches the shared block at %#llx (kind %d)", when,
+			     (unsigned long long)census.blocks[i].offset, (int)census.blocks[i].kind);
+	if (census.held != held_blocks)
+		fail(LEAKED, "K5, %s: members own %u blocks, where %u are in somebody's hands", when, census.held, held_blocks);
+}
+
+void check_empty(tutti_arena *arena)
+{
+	tutti_arena_usage usage;
+	check_arena(arena, 0, "at the end");
+	if (tutti_arena_usage_read(arena, &usage) != TUTTI_OK || usage.live_blocks != 0)
+		fail(LEAKED, "K5, at the end: %llu blocks (%llu bytes) are in use after everything was closed",
+		     (unsigned long long)usage.live_blocks, (unsigned long long)usage.live_bytes);
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+/* The policy of waiting, seen through a faked clock and futex: when it spins, when it sleeps, whom it wakes. */
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "arena/wait.h"
+#include "os/os.h"
+#include "support.h"
+
+/* The faked world: a clock that goes on by 100 ns with each look, sleeps that take no time. */
+static struct {
+	int64_t now;
+	unsigned looks, sleeps, wakes;
+	int64_t last_deadline;
+	uint32_t last_expected;
+	int answer; /* of the next sleeps */
+	int woken; /* what futex_wake answers */
+	unsigned ready_after_looks; /* is_ready becomes true then; 0: never */
+} fake;
+
+static struct tutti__os_calls real;
+
+static int64_t fake_clock(void) { return fake.now += 100; }
+
+static int fake_wait(atomic_u32 *word, uint32_t expected, int64_t deadline)
+{
+	fake.sleeps++;
+	fake.last_deadline = deadline;
+	fake.last_expected = expected;
+	if (load_relaxed(word) != expected)
+		return 0;
+	if (fake.answer == ETIMEDOUT && deadline != INT64_MAX)
+		fake.now = deadline;
+	return fake.answer;
+}
+
+static int fake_wake(atomic_u32 *word, int count)
+{
+	(void)word, (void)count;
+	fake.wakes++;
+	return fake.woken;
+}
+
+static bool is_ready(void *context)
+{
+	(void)context;
+	fake.looks++;
+	return fake.ready_after_looks && fake.looks >= fake.ready_after_looks;
+}
+
+static struct {
+	tutti_arena *arena;
+	struct tutti__patience patience;
+	struct tutti__wait_point point;
+	struct tutti__wait_hints hints;
+	struct tutti__waiting waiting;
+} scene;
+
+/* Opens an arena, then replaces the world; on one CPU, so that "here" does not change meanwhile. */
+static int begin(void **state)
+{
+	cpu_set_t one;
+	support_setup(state);
+	memset(&fake, 0, sizeof fake);
+	memset(&scene, 0, sizeof scene);
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof one, &one);
+	scene.arena = support_arena(0);
+	scene.waiting = (struct tutti__waiting){.arena = scene.arena,
+	                                        .patience = &scene.patience,
+	                                        .hints = &scene.hints,
+	                                        .object = 64,
+	                                        .is_ready = is_ready,
+	                                        .deadline = INT64_MAX};
+	real = tutti__os;
+	fake.now = real.clock_now();
+	tutti__os.clock_now = fake_clock;
+	tutti__os.futex_wait = fake_wait;
+	tutti__os.futex_wake = fake_wake;
+	return 0;
+}
+
+static int finish(void **state)
+{
+	tutti__os = real;
+	tutti_arena_close(scene.arena);
+	return support_teardown(state);
+}
+
+static uint32_t here(void) { return tutti__cpu() + 1; }
+static uint32_t elsewhere(void) { return tutti__cpu() + 2; }
+
+static bool spin(void)
+{
+	fake.looks = 0;
+	return tutti__wait_spin(&scene.waiting, &scene.point.partner);
+}
+
+static void it_does_not_spin_for_a_partner_on_its_own_cpu(void **state)
+{
+	(void)state;
+	store_relaxed(&scene.point.partner, here());
+	int64_t before = fake.now;
+	assert_false(spin());
+	assert_int_equal(fake.looks, 1);
+	assert_int_equal(fake.now, before);
+}
+
+static void it_spins_for_a_partner_on_another_cpu(void **state)
+{
+	(void)state;
+	if (tutti__cpus_online() < 2)
+		skip();
+	store_relaxed(&scene.point.partner, elsewhere());
+	int64_t before = fake.now;
+	assert_false(spin());
+	assert_true(fake.looks > 50);
+	assert_in_range(fake.now - before, 1000, 100000); /* never longer than a few wakes would cost */
+	fake.ready_after_looks = 20;
+	assert_true(spin());
+	assert_int_equal(fake.looks, 20);
+}
+
+/* Each failure halves the time spent, until it spins no more but for a try now and then. */
+static void in_vain_it_spins_less_and_less(void **state)
+{
+	unsigned last = 1000000, tries = 0;
+	(void)state;
+	if (tutti__cpus_online() < 2)
+		skip();
+	store_relaxed(&scene.point.partner, elsewhere());
+	for (int i = 0; i < 8; i++) {
+		spin();
+		assert_true(fake.looks < last || fake.looks == 0);
+		last = fake.looks;
+	}
+	assert_int_equal(last, 0);
+	for (int i = 0; i < 320; i++) {
+		spin();
+		tries += fake.looks > 0;
+	}
+	assert_in_range(tries, 5, 90);
+}
+
+static void a_success_makes_it_patient_again(void **state)
+{
+	(void)state;
+	if (tutti__cpus_online() < 2)
+		skip();
+	store_relaxed(&scene.point.partner, elsewhere());
+	for (int i = 0; i < 8; i++)
+		spin();
+	fake.ready_after_looks = 10;
+	bool found = false;
+	for (int i = 0; i < 100 && !found; i++)
+		found = spin();
+	assert_true(found);
+	fake.ready_after_looks = 0;
+	spin();
+	assert_true(fake.looks > 10);
+}
+
+static void one_member_spins_at_a_time(void **state)
+{
+	(void)state;
+	if (tutti__cpus_online() < 2)
+		skip();
+	store_relaxed(&scene.point.partner, elsewhere());
+	store_relaxed(&scene.hints.spinner, (uint32_t)(fake.now / 1000) | 1);
+	int64_t before = fake.now;
+	assert_false(spin());
+	assert_in_range(fake.looks, 0, 100); /* a quick look, no spinning by the clock */
+	assert_true(fake.now - before <= 1000);
+	/* A spinner that was killed is forgotten after a moment. */
+	fake.now += 5000000;
+	before = fake.now;
+	spin();
+	assert_true(fake.now - before > 1000);
+	assert_int_equal(load_relaxed(&scene.hints.spinner), 0);
+}
+
+static void it_sleeps_no_longer_than_its_tick(void **state)
+{
+	(void)state;
+	fake.answer = ETIMEDOUT;
+	store_relaxed(&scene.point.partner, here());
+	int64_t start = fake.now;
+	assert_int_equal(tutti__wait_at(&scene.waiting, &scene.point), TUTTI_OK);
+	assert_int_equal(fake.sleeps, 1);
+	assert_in_range(fake.last_deadline - start, 240000000, 260000000); /* at most four a second, at least one */
+	assert_int_equal(fake.last_expected & 1, 1);
+}
+
+static void a_deadline_before_the_tick_ends_it(void **state)
+{
+	(void)state;
+	fake.answer = ETIMEDOUT;
+	store_relaxed(&scene.point.partner, here());
+	scene.waiting.deadline = fake.now + 30000000;
+	assert_int_equal(tutti__wait_at(&scene.waiting, &scene.point), TUTTI_ETIMEDOUT);
+	assert_int_equal(fake.last_deadline, scene.waiting.deadline);
+}
+
+/* The waker may have died between its store and its wake. */
+static void before_giving_up_it_looks_once_more(void **state)
+{
+	(void)state;
+	fake.answer = ETIMEDOUT;
+	store_relaxed(&scene.point.partner, here());
+	scene.waiting.deadline = fake.now + 30000000;
+	fake.ready_after_looks = 3; /* after the yield, after the mark, then: after the sleep */
+	assert_int_equal(tutti__wait_at(&scene.waiting, &scene.point), TUTTI_OK);
+	assert_int_equal(fake.sleeps, 1);
+}
+
+static void it_marks_before_its_last_look(void **state)
+{
+	(void)state;
+	store_relaxed(&scene.point.partner, here());
+	fake.ready_after_looks = 2;
+	assert_int_equal(tutti__wait_at(&scene.waiting, &scene.point), TUTTI_OK);
+	assert_int_equal(fake.sleeps, 0);
+	assert_int_equal(load_relaxed(&scene.point.word) & 1, 1);
+}
+
+static void a_signal_is_passed_on(void **state)
+{
+	(void)state;
+	fake.answer = EINTR;
+	store_relaxed(&scene.point.partner, here());
+	assert_int_equal(tutti__wait_at(&scene.waiting, &scene.point), TUTTI_EINTR);
+}
+
+/* Whoever leaves while something is there hands the wake that may have been his to another. */
+static void who_leaves_passes_the_wake_on(void **state)
+{
+	(void)state;
+	fake.answer = EINTR;
+	fake.woken = 1;
+	store_relaxed(&scene.point.partner, here());
+	fake.ready_after_looks = 3;
+	assert_int_equal(tutti__wait_at(&scene.waiting, &scene.point), TUTTI_EINTR);
+	assert_int_equal(fake.wakes, 1);
+}
+
+static void without_sleepers_a_wake_costs_no_call(void **state)
+{
+	(void)state;
+	tutti__wake_one(&scene.point, &scene.hints);
+	tutti__wake_all(&scene.point);
+	assert_int_equal(fake.wakes, 0);
+	/* A mark that nobody stands for is taken away by the first wake in vain. */
+	store_relaxed(&scene.point.word, 1);
+	tutti__wake_one(&scene.point, &scene.hints);
+	assert_in_range(fake.wakes, 1, 2); /* the second for one that fell asleep meanwhile */
+	assert_int_equal(load_relaxed(&scene.point.word) & 1, 0);
+	unsigned wakes = fake.wakes;
+	tutti__wake_one(&scene.point, &scene.hints);
+	assert_int_equal(fake.wakes, wakes);
+}
+
+static void one_wake_serves_a_burst(void **state)
+{
+	(void)state;
+	fake.woken = 1;
+	store_relaxed(&scene.point.word, 1);
+	for (int i = 0; i < 5; i++)
+		tutti__wake_one(&scene.point, &scene.hints);
+	assert_int_equal(fake.wakes, 1);
+	/* The woken one was killed, or is slow: its promise runs out. */
+	fake.now += 5000000;
+	tutti__wake_one(&scene.point, &scene.hints);
+	assert_int_equal(fake.wakes, 2);
+	/* It has looked: the next wake is a new one. */
+	tutti__promise_kept(&scene.hints);
+	tutti__wake_one(&scene.point, &scene.hints);
+	assert_int_equal(fake.wakes, 3);
+}
+
+static void waking_all_moves_the_count_on(void **state)
+{
+	(void)state;
+	store_relaxed(&scene.point.word, 5);
+	tutti__wake_all(&scene.point);
+	assert_int_equal(fake.wakes, 1);
+	assert_int_equal(load_relaxed(&scene.point.word), 6); /* a late sleeper with 5 does not sleep */
+}
+
+static void a_sleeper_shows_what_it_waits_for(void **state)
+{
+	(void)state;
+	struct tutti__slot *slot = tutti__slot_of(scene.arena, load_relaxed(&scene.arena->local->id));
+	fake.answer = ETIMEDOUT;
+	assert_int_equal(tutti__wait_sleep(&scene.waiting, &scene.point.word, 0), TUTTI_OK);
+	assert_int_not_equal(load_relaxed(&slot->waiting_since), 0);
+	assert_int_equal(load_relaxed(&slot->waiting_for), 0);
+}
+
+struct idle {
+	tutti_queue *queue;
+	struct rusage usage;
+};
+
+static void idle_for_two_seconds(void *context)
+{
+	struct idle *idle = context;
+	struct rusage before;
+	tutti_message message;
+	tutti_queue_get(idle->queue, &message, tutti_ms(100)); /* warm up */
+	getrusage(RUSAGE_SELF, &before);
+	EXPECT(TUTTI_EEMPTY, tutti_queue_get(idle->queue, &message, tutti_seconds(2)));
+	getrusage(RUSAGE_SELF, &idle->usage);
+	idle->usage.ru_nvcsw -= before.ru_nvcsw;
+	idle->usage.ru_utime.tv_usec += 1000000 * (int)(idle->usage.ru_utime.tv_sec - before.ru_utime.tv_sec);
+	idle->usage.ru_utime.tv_usec -= before.ru_utime.tv_usec;
+	tutti_queue_close(idle->queue);
+}
+
+/* With the real clock: at most four wakes a second. */
+static void an_idle_getter_sleeps(void **state)
+{
+	(void)state;
+	struct idle *idle = support_shared(sizeof *idle);
+	tutti_arena *arena = support_arena(0);
+	OK(tutti_queue_open(&idle->queue, &(tutti_queue_options){.arena = arena}));
+	support_join_child(support_fork(idle_for_two_seconds, idle));
+	assert_in_range(idle->usage.ru_nvcsw, 2, 9);
+	if (!support_is_slow())
+		assert_true(idle->usage.ru_utime.tv_usec < 20000);
+	tutti_queue_close(idle->queue);
+	tutti_arena_close(arena);
+}
+
+#define FAKED(function) cmocka_unit_test_setup_teardown(function, begin, finish)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest wait[] = {
+		FAKED(it_does_not_spin_for_a_partner_on_its_own_cpu),
+		FAKED(it_spins_for_a_partner_on_another_cpu),
+		FAKED(in_vain_it_spins_less_and_less),
+		FAKED(a_success_makes_it_patient_again),
+		FAKED(one_member_spins_at_a_time),
+		FAKED(it_sleeps_no_longer_than_its_tick),
+		FAKED(a_deadline_before_the_tick_ends_it),
+		FAKED(before_giving_up_it_looks_once_more),
+		FAKED(it_marks_before_its_last_look),
+		FAKED(a_signal_is_passed_on),
+		FAKED(who_leaves_passes_the_wake_on),
+		FAKED(without_sleepers_a_wake_costs_no_call),
+		FAKED(one_wake_serves_a_burst),
+		FAKED(waking_all_moves_the_count_on),
+		FAKED(a_sleeper_shows_what_it_waits_for),
+		TEST(an_idle_getter_sleeps),
+	};
+	return RUN_TESTS(wait);
+}
