@@ -54,11 +54,12 @@ static void recover_put(tutti_arena *arena, struct tutti__queue *shared, uint32_
 	recover_segment(arena, shared, dead);
 	uint64_t header, pending = load_relaxed(&shared->pending);
 	read_tail(arena, shared, &header);
+	if (header == 0 && pending)
+		give_to_dead(arena, pending, dead);
+	/* The note before the tail, as the putter does it: a successor of ours must not take it for uncommitted. */
+	store_release(&shared->pending, 0);
 	if (header != 0)
 		store_release(&shared->put.position, load_relaxed(&shared->put_redo.position));
-	else if (pending)
-		give_to_dead(arena, pending, dead);
-	store_release(&shared->pending, 0);
 	redo_counts(&shared->put, &shared->put_redo);
 	tutti__latch_release_dead(&shared->put_latch, dead);
 }

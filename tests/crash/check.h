@@ -8,7 +8,8 @@
 
 /*
  * Checks the heap, every object, every owner word and every slot. Nobody but the members that are in may be named
- * anywhere, live blocks must be those that objects reach, and the living must own `held_blocks` others. Ends the process if it finds something.
+ * anywhere, live blocks must be those that objects reach, and the living must own `held_blocks` others. Ends the
+ * process if it finds something.
  */
 void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when);
 

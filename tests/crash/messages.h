@@ -16,7 +16,8 @@ tutti_err message_put(tutti_queue *queue, size_t size, unsigned id, tutti_time t
 
 /*
  * K2: takes all messages out and compares them with what the operation may have left: ids [first, last) without gap,
- * where `first` says how many the victim took and `last` how many it put. Sets board->outcome to their sum. With `probe` the survivor has put one more, which comes last.
+ * where `first` says how many the victim took and `last` how many it put. Sets board->outcome to their sum. With
+ * `probe` the survivor has put one more, which comes last.
  */
 void messages_check(struct stage *stage, bool probe);
 

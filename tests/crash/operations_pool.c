@@ -81,7 +81,7 @@ static void check_pool(struct stage *stage)
 const struct operation pool_operations[] = {
 	{.name = "submit", .prepare = open_pool, .operate = submit_small, .check = check_pool},
 	{.name = "submit, others waiting",
-     .is_short = true,
+
      .prepare = open_and_submit,
      .operate = submit_small,
      .check = check_pool},

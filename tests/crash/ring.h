@@ -52,7 +52,6 @@ enum way { SWEEP_FIRST, PUT_FIRST, GET_FIRST, WAYS };
 struct operation {
 	const char *name;
 	bool is_short; /* few instructions: really killed at each */
-	bool is_heavy; /* many states that differ in payload only: left out where time is short */
 	/* The queue: ids 0 ... queued - 1 are in it, the victim has taken `gone` of them before the operation begins. */
 	unsigned queued, gone;
 	/* The operation puts `adds` more, and takes `takes`. */

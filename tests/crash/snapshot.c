@@ -14,6 +14,7 @@ struct snapshot {
 	tutti_arena *arena;
 	unsigned char *copy; /* at the same offsets as the arena, touched only where that is */
 	blkcnt_t blocks; /* of the memory file: changes when a page comes or goes */
+	uint64_t change; /* offset of a byte that differed last time */
 	unsigned page_count;
 	uint64_t pages[MAX_PAGES]; /* offsets */
 };
@@ -47,6 +48,10 @@ static bool copy_changes(struct snapshot *snapshot)
 		uint64_t offset = snapshot->pages[i];
 		if (memcmp(snapshot->copy + offset, snapshot->arena->base + offset, PAGE) == 0)
 			continue;
+		while (snapshot->copy[offset] == snapshot->arena->base[offset])
+			offset++;
+		snapshot->change = offset;
+		offset = snapshot->pages[i];
 		memcpy(snapshot->copy + offset, snapshot->arena->base + offset, PAGE);
 		changed = true;
 	}
@@ -65,6 +70,8 @@ struct snapshot *snapshot_take(tutti_arena *arena)
 	copy_changes(snapshot);
 	return snapshot;
 }
+
+uint64_t snapshot_change(const struct snapshot *snapshot) { return snapshot->change; }
 
 bool snapshot_has_changed(struct snapshot *snapshot)
 {
