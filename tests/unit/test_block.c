@@ -22,7 +22,7 @@ static tutti_arena_usage usage_of(tutti_arena *arena)
 
 static void sizes_are_rounded_up_and_aligned(void **state)
 {
-	static const uint64_t sizes[] = {1,    63,    64,    65,    127,   128,   300,   1000,  4095,  4096,  4097,
+	static const uint64_t sizes[] = {1,    63,    64,    65,    127,   128,   300,   1000,  4095,  4096,   4097,
 	                                 8192, 10880, 16384, 16385, 32767, 32768, 32769, 65536, 65537, 1000000};
 	(void)state;
 	tutti_arena *arena = support_arena(64 * MEBIBYTE);
@@ -165,8 +165,7 @@ static void the_limit_is_an_error_with_advice_and_never_a_signal(void **state)
 		assert_int_equal(usage_of(arena).live_blocks, 0);
 		assert_true(tutti__heap_is_valid(arena));
 	}
-	EXPECT_TEXT(TUTTI_ENOMEM, "full",
-	            tutti__block_alloc(arena, TUTTI__KIND_RAW, LIMIT + 1, INT64_MAX, &offsets[0]));
+	EXPECT_TEXT(TUTTI_ENOMEM, "full", tutti__block_alloc(arena, TUTTI__KIND_RAW, LIMIT + 1, INT64_MAX, &offsets[0]));
 	EXPECT(TUTTI_ENOMEM, tutti__block_alloc(arena, TUTTI__KIND_RAW, UINT64_MAX / 2, INT64_MAX, &offsets[0]));
 	free(offsets);
 	tutti_arena_close(arena);
@@ -250,8 +249,19 @@ static void any_number_may_be_asked_for(void **state)
 {
 	(void)state;
 	tutti_arena *arena = support_arena(64 * MEBIBYTE);
-	uint64_t block = alloc(arena, 128), numbers[] = {0, 1, 64, 4096, 65536, block, block + 1, arena->size - 64, arena->size,
-	                                                 arena->size * 2, UINT64_MAX / 2, UINT64_MAX, UINT64_MAX - 63};
+	uint64_t block = alloc(arena, 128), numbers[] = {0,
+	                                                 1,
+	                                                 64,
+	                                                 4096,
+	                                                 65536,
+	                                                 block,
+	                                                 block + 1,
+	                                                 arena->size - 64,
+	                                                 arena->size,
+	                                                 arena->size * 2,
+	                                                 UINT64_MAX / 2,
+	                                                 UINT64_MAX,
+	                                                 UINT64_MAX - 63};
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		assert_false(tutti__block_is(arena, numbers[i], TUTTI__KIND_LOCK));
 	assert_true(tutti__block_is(arena, block, TUTTI__KIND_RAW));

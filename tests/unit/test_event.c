@@ -213,12 +213,9 @@ static void waiters_and_setters_may_be_killed(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest event[] = {
-		TEST(it_stays_set_until_cleared),
-		TEST(waiting_ends_at_its_time),
-		TEST(setting_wakes_every_waiter),
-		TEST(what_was_written_before_setting_is_seen_after_waiting),
-		TEST(a_signal_handler_may_set_it),
-		TEST(a_signal_interrupts_waiting),
+		TEST(it_stays_set_until_cleared),        TEST(waiting_ends_at_its_time),
+		TEST(setting_wakes_every_waiter),        TEST(what_was_written_before_setting_is_seen_after_waiting),
+		TEST(a_signal_handler_may_set_it),       TEST(a_signal_interrupts_waiting),
 		TEST(waiters_and_setters_may_be_killed),
 	};
 	return RUN_TESTS(event);

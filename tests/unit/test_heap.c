@@ -213,16 +213,11 @@ static void random_traffic_keeps_the_heap_valid(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest heap[] = {
-		TEST(a_new_heap_is_one_clean_run),
-		TEST(taking_splits_and_owns),
-		TEST(freed_runs_merge_and_are_reused_first),
-		TEST(the_rest_of_a_split_is_found_again),
-		TEST(the_limit_is_exact_and_recovers),
-		TEST(kept_pages_are_bounded),
-		TEST(trimming_gives_all_kept_pages_back),
-		TEST(a_run_without_owner_is_free),
-		TEST(a_busy_heap_answers_in_time),
-		TEST(random_traffic_keeps_the_heap_valid),
+		TEST(a_new_heap_is_one_clean_run),           TEST(taking_splits_and_owns),
+		TEST(freed_runs_merge_and_are_reused_first), TEST(the_rest_of_a_split_is_found_again),
+		TEST(the_limit_is_exact_and_recovers),       TEST(kept_pages_are_bounded),
+		TEST(trimming_gives_all_kept_pages_back),    TEST(a_run_without_owner_is_free),
+		TEST(a_busy_heap_answers_in_time),           TEST(random_traffic_keeps_the_heap_valid),
 	};
 	return RUN_TESTS(heap);
 }

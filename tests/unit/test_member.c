@@ -239,8 +239,8 @@ static void the_slot_of_a_killed_joiner_is_taken_over(void **state)
 	pid_t child = support_fork((void (*)(void *))support_pause_forever, NULL);
 	uint64_t namespace_inode = tutti__pid_namespace();
 	for (uint32_t i = 2; i < TUTTI__SLOT_COUNT; i++)
-		store_release(&arena->slots[i].state, (uint64_t)child | (uint64_t)TUTTI__SLOT_JOINING << 51 |
-		                                          (namespace_inode % 512) << 55);
+		store_release(&arena->slots[i].state,
+		              (uint64_t)child | (uint64_t)TUTTI__SLOT_JOINING << 51 | (namespace_inode % 512) << 55);
 	assert_int_equal(tutti__member_join(arena), 0);
 	support_kill(child);
 	assert_int_not_equal(tutti__member_join(arena), 0);

@@ -212,12 +212,9 @@ static void a_handler_in_the_middle_of_an_operation_is_told(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest queue_full[] = {
-		TEST(small_messages_can_be_drained_from_a_full_arena),
-		TEST(large_messages_can_be_drained_from_a_full_arena),
-		TEST(copies_can_be_drained_from_a_full_arena),
-		TEST(another_member_can_drain_a_full_arena),
-		TEST(a_full_arena_refuses_objects_and_drafts),
-		TEST(a_stopped_putter_holds_up_nobody_beyond_his_time),
+		TEST(small_messages_can_be_drained_from_a_full_arena), TEST(large_messages_can_be_drained_from_a_full_arena),
+		TEST(copies_can_be_drained_from_a_full_arena),         TEST(another_member_can_drain_a_full_arena),
+		TEST(a_full_arena_refuses_objects_and_drafts),         TEST(a_stopped_putter_holds_up_nobody_beyond_his_time),
 		TEST(a_handler_in_the_middle_of_an_operation_is_told),
 	};
 	return RUN_TESTS(queue_full);
