@@ -40,7 +40,7 @@ extern "C" {
 	X(EFAILED, "the task reported an error")                                                                           \
 	X(EWORKERDIED, "the worker died")                                                                                  \
 	X(ECANCELLED, "cancelled before it started")                                                                       \
-	X(ECORRUPT, "the arena is damaged")                                                                                \
+	X(ECORRUPT, "the arena is damaged") /* reserved */                                                                 \
 	X(EDESCRIPTORS, "no file descriptor is left")
 
 /* clang-format off */

@@ -42,7 +42,10 @@ TUTTI_API tutti_handle tutti_lock_handle(const tutti_lock *lock);
  */
 TUTTI_API tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout);
 
-/* Releases it. TUTTI_EPERM: this process does not hold it. Any thread of the holder may release. */
+/*
+ * Releases it. TUTTI_EPERM: this process does not hold it. Any thread of the holder may release,
+ * and any member a lock whose holder exited cleanly without releasing it.
+ */
 TUTTI_API tutti_err tutti_lock_release(tutti_lock *lock);
 
 /*

@@ -101,7 +101,11 @@ TUTTI_API tutti_err tutti_pool_kill(tutti_pool *pool);
 /* The pid of worker `index`, 0 when it is just being replaced or `index` is too large. */
 TUTTI_API int tutti_pool_worker(tutti_pool *pool, unsigned index);
 
-/* Submits one task; `input` is copied. TUTTI_ENOENT: no such task in this program. TUTTI_ESHUTDOWN. TUTTI_ENOMEM. */
+/*
+ * Submits one task; `input` is copied. TUTTI_ENOENT: no such task in this program. TUTTI_ESHUTDOWN.
+ * TUTTI_ENOMEM. TUTTI_EFAILED, here and below: the pool is broken (its initializer failed, or its
+ * workers end before they are ready); the text says why.
+ */
 TUTTI_API tutti_err tutti_pool_submit(tutti_pool *pool, tutti_future **future, const char *task, tutti_view input);
 
 /* Waits until it is done. TUTTI_ETIMEDOUT, TUTTI_EINTR. */
@@ -120,7 +124,7 @@ TUTTI_API tutti_err tutti_future_cancel(tutti_future *future);
 /* Gives the future back; its task runs on unless cancelled. NULL is fine. */
 TUTTI_API void tutti_future_close(tutti_future *future);
 
-/* Runs `task` on each input. Results are read with tutti_stream_next(). `options` may be NULL. */
+/* Runs `task` on each input. Results are read with tutti_stream_next(). `options` may be NULL. TUTTI_ENOENT, TUTTI_ENOMEM. */
 TUTTI_API tutti_err tutti_pool_map(tutti_pool *pool, tutti_stream **stream, const char *task, tutti_inputs inputs,
                                    const tutti_map_options *options);
 

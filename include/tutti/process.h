@@ -18,8 +18,8 @@ extern "C" {
 
 /*
  * The first line of main(): `tutti_init(&argc, &argv);`. In a process that Tutti spawned
- * it runs what the process was started for and does not return; elsewhere it notes the
- * program's name and returns. Needed for TUTTI_SPAWN only, harmless always.
+ * it runs what the process was started for and does not return; elsewhere it returns
+ * at once. Needed for TUTTI_SPAWN only, harmless always.
  */
 TUTTI_API void tutti_init(int *argc, char ***argv);
 

@@ -121,7 +121,7 @@ TUTTI_API uint64_t tutti_queue_size(const tutti_queue *queue);
 /*
  * A descriptor for poll, epoll and event loops: readable while messages are there (or the
  * queue is shut down), for a moment perhaps when none is. Never read it. It belongs to the
- * queue handle. TUTTI_EDESCRIPTORS. The first call in a process starts one helper thread.
+ * queue handle. TUTTI_EDESCRIPTORS. A member that polls has one helper thread.
  */
 TUTTI_API tutti_err tutti_queue_fd(tutti_queue *queue, int *fd);
 

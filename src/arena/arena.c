@@ -60,10 +60,21 @@ static void prepare_process(void)
 	pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
 
+static void release_mapping(struct tutti__mapping *mapping)
+{
+	pthread_mutex_lock(&members_mutex);
+	bool last = --mapping->users == 0;
+	pthread_mutex_unlock(&members_mutex);
+	if (!last)
+		return;
+	munmap(mapping->base, mapping->size);
+	free(mapping);
+}
+
 static void free_context(tutti_arena *arena)
 {
-	if (arena->base)
-		munmap(arena->base, arena->size);
+	if (arena->mapping)
+		release_mapping(arena->mapping);
 	if (arena->local)
 		munmap(arena->local, sizeof *arena->local);
 	if (arena->fd >= 0)
@@ -102,15 +113,45 @@ static tutti_err new_context(tutti_arena **result, int fd, const char *member_na
 	return TUTTI_OK;
 }
 
+static void use_mapping(tutti_arena *arena, struct tutti__mapping *mapping)
+{
+	arena->mapping = mapping;
+	arena->base = mapping->base;
+	arena->size = mapping->size;
+}
+
 static bool map_file(tutti_arena *arena, int fd, uint64_t size)
 {
-	void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-	if (base == MAP_FAILED)
+	struct tutti__mapping *mapping = calloc(1, sizeof *mapping);
+	void *base = mapping ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0) : MAP_FAILED;
+	if (base == MAP_FAILED) {
+		int error_number = mapping ? errno : ENOMEM;
+		free(mapping);
+		errno = error_number;
 		return false;
-	arena->base = base;
-	arena->size = size;
+	}
+	*mapping = (struct tutti__mapping){.base = base, .size = size, .users = 1};
+	use_mapping(arena, mapping);
 	madvise(base, size, MADV_DONTDUMP); /* a core dump would hold all of it */
 	return true;
+}
+
+/*
+ * A second member of this process shares the first one's mapping: half the page tables,
+ * and ThreadSanitizer, which knows addresses only, sees both at work on the same ones.
+ */
+static bool share_mapping(tutti_arena *arena, uint32_t arena_id)
+{
+	pthread_mutex_lock(&members_mutex);
+	tutti_arena *other = members;
+	while (other && other->header->arena_id != arena_id)
+		other = other->next;
+	if (other) {
+		other->mapping->users++;
+		use_mapping(arena, other->mapping);
+	}
+	pthread_mutex_unlock(&members_mutex);
+	return other != NULL;
 }
 
 /* Makes the memory file at the given size, or at half of it again and again. */
@@ -281,7 +322,7 @@ static bool has_sound_tables(const struct tutti__header *header)
 }
 
 /* Reads the header without mapping: a foreign file must not be trusted with sizes. */
-static tutti_err check_file(int fd)
+static tutti_err check_file(int fd, uint32_t *arena_id)
 {
 	struct tutti__header header;
 	ssize_t size = pread(fd, &header, sizeof header, 0);
@@ -298,6 +339,7 @@ static tutti_err check_file(int fd)
 	struct stat status;
 	if (fstat(fd, &status) != 0 || (uint64_t)status.st_size != header.size || !has_sound_tables(&header))
 		return tutti__fail(TUTTI_ENOTARENA, "descriptor %d is a damaged or incomplete copy of an arena.", fd);
+	*arena_id = header.arena_id;
 	return TUTTI_OK;
 }
 
@@ -305,7 +347,8 @@ tutti_err tutti_arena_join_fd(tutti_arena **result, int fd, const char *member_n
 {
 	struct stat status;
 	tutti_arena *arena;
-	tutti_err err = check_file(fd);
+	uint32_t arena_id = 0;
+	tutti_err err = check_file(fd, &arena_id);
 	if (err)
 		return err;
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -316,7 +359,7 @@ tutti_err tutti_arena_join_fd(tutti_arena **result, int fd, const char *member_n
 		close(own);
 		return err;
 	}
-	if (!map_file(arena, own, (uint64_t)status.st_size)) {
+	if (!share_mapping(arena, arena_id) && !map_file(arena, own, (uint64_t)status.st_size)) {
 		int error_number = errno;
 		free_context(arena);
 		return tutti__fail_system(error_number, "cannot map the arena (see ulimit -v)");

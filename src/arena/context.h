@@ -43,8 +43,18 @@ struct tutti__local {
 	struct tutti__cache caches[TUTTI__KIND_COUNT][TUTTI__CLASS_COUNT];
 };
 
-struct tutti_arena {
+/*
+ * The mapping of an arena; members of one process share it. Guarded by the members' mutex.
+ */
+struct tutti__mapping {
 	unsigned char *base;
+	uint64_t size;
+	unsigned users;
+};
+
+struct tutti_arena {
+	struct tutti__mapping *mapping;
+	unsigned char *base; /* of the mapping */
 	uint64_t size;
 	int fd;
 	struct tutti__header *header;

@@ -61,8 +61,9 @@ tutti_err tutti__latch_acquire_slow(tutti_arena *arena, struct tutti__latch *lat
 	}
 	if (held == latch && tutti__latch_is_held_by(latch, id)) {
 		tutti__held_latch = held;
-		return tutti__fail(TUTTI_EDEADLK, "this thread is already in an operation on it: it cannot be used in a "
-		                                  "signal handler. Set an event there instead.");
+		return tutti__fail_plain(TUTTI_EDEADLK, /* plain: a handler must not allocate a text */
+		                         "this thread is already in an operation on it: it cannot be used in a "
+		                         "signal handler. Set an event there instead.");
 	}
 	uint32_t mine = id;
 	while (!spin(latch, mine)) {

@@ -15,7 +15,7 @@
  * word with TUTTI__WAITERS on top is a latch's or lock's word; alone it is a block's
  * owner. Three ids are no members: SHARED, ABANDONED, KEPT.
  *
- * Validity of the whole (checked by tutti__arena_check):
+ * Validity of the whole (1 and 4: tutti__heap_is_valid; 2 and 3: the crash ring, by walking all blocks):
  *  1. from first_unit to unit_count the runs follow each other without gap or overlap;
  *  2. an owner word is 0 (free), SHARED, or a member that is in;
  *  3. a block whose owner word is SHARED is reachable from exactly one object;

@@ -325,9 +325,12 @@ tutti_err tutti_queue_put_many(tutti_queue *queue, const tutti_view *messages, s
 {
 	size_t total = 0;
 	tutti_err err = TUTTI_OK;
+	int64_t deadline = tutti__deadline(timeout); /* one for all batches */
 	while (total < count && !err) {
 		size_t done = 0;
-		err = put_batch(queue, messages + total, count - total < BATCH ? count - total : BATCH, &done, timeout);
+		size_t batch = count - total < BATCH ? count - total : BATCH;
+		tutti_time left = deadline == INT64_MAX ? TUTTI_FOREVER : deadline - tutti__os.clock_now();
+		err = put_batch(queue, messages + total, batch, &done, timeout <= 0 || left < 0 ? TUTTI_NOW : left);
 		total += done;
 	}
 	if (accepted)

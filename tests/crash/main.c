@@ -121,7 +121,7 @@ static void run_recovery(const char *corpse)
 	unsigned tries = ring.quick ? 2 : ring.effort * 4;
 	tries = tries < count ? tries : count;
 	for (unsigned i = 0; i < tries && board->first_failure[0] == 0; i++) {
-		plan.corpse_state = 1 + (2 * i + 1) * (count - 1) / (2 * tries);
+		plan.corpse_state = 1 + (2 * i + 1) * count / (2 * tries);
 		if (stage_run(&plan) && !ring.linear_only)
 			kill_everywhere(plan, ring.effort * 2);
 	}

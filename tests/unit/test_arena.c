@@ -158,7 +158,7 @@ static void another_layout_is_refused_by_name(void **state)
 	tutti_arena *arena = support_arena(0);
 	int fd = copy_of(arena, arena->size, &header);
 	header.layout_version++;
-	strcpy(header.version, "9.8.7");
+	snprintf(header.version, sizeof header.version, "9.8.7");
 	write_header(fd, &header);
 	EXPECT_TEXT(TUTTI_EVERSION, "9.8.7", tutti_arena_join_fd(&joined, fd, NULL));
 	EXPECT_TEXT(TUTTI_EVERSION, TUTTI_VERSION_TEXT, tutti_arena_join_fd(&joined, fd, NULL));

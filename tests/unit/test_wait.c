@@ -311,9 +311,9 @@ static void idle_for_two_seconds(void *context)
 	struct rusage before;
 	tutti_message message;
 	tutti_queue_get(idle->queue, &message, tutti_ms(100)); /* warm up */
-	getrusage(RUSAGE_SELF, &before);
+	getrusage(RUSAGE_THREAD, &before);
 	EXPECT(TUTTI_EEMPTY, tutti_queue_get(idle->queue, &message, tutti_seconds(2)));
-	getrusage(RUSAGE_SELF, &idle->usage);
+	getrusage(RUSAGE_THREAD, &idle->usage);
 	idle->usage.ru_nvcsw -= before.ru_nvcsw;
 	idle->usage.ru_utime.tv_usec += 1000000 * (int)(idle->usage.ru_utime.tv_sec - before.ru_utime.tv_sec);
 	idle->usage.ru_utime.tv_usec -= before.ru_utime.tv_usec;

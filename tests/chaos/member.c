@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "member.h"
+
+uint32_t member_random(struct member *member, uint32_t limit)
+{
+	uint64_t x = member->random;
+	x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+	member->random = x;
+	return limit ? (uint32_t)((x >> 32) % limit) : 0;
+}
+
+bool member_tolerates(tutti_err err, const char *operation)
+{
+	if (err == TUTTI_ENOMEM)
+		ledger_count(COUNT_FULL, 1);
+	else if (err == TUTTI_EBUSY)
+		ledger_count(COUNT_BUSY, 1);
+	else
+		ledger_fail(CHECK_ERROR, "%s gave %s: %s", operation, tutti_error_name(err), tutti_last_error());
+	return err == TUTTI_ENOMEM || err == TUTTI_EBUSY;
+}
+
+/* Changes what the lock guards, in two steps that a kill may part. */
+static void change_guarded(struct member *member, struct guarded *guarded, bool told)
+{
+	uint32_t other = atomic_exchange(&guarded->inside, member->number + 1);
+	if (other && !told)
+		ledger_fail(CHECK_EXCLUSION, "life %u is inside beside life %u", member->number, other - 1);
+	if (guarded->first != guarded->second && !told)
+		ledger_fail(CHECK_GUARDED, "%llu and %llu, and nobody's death was told", (unsigned long long)guarded->first,
+		            (unsigned long long)guarded->second);
+	if (told)
+		guarded->second = guarded->first;
+	guarded->first++;
+	for (uint32_t i = member_random(member, 200); i > 0; i--)
+		atomic_signal_fence(memory_order_seq_cst);
+	guarded->second++;
+	uint32_t self = member->number + 1;
+	if (!atomic_compare_exchange_strong(&guarded->inside, &self, 0))
+		ledger_fail(CHECK_EXCLUSION, "somebody came in beside life %u", member->number);
+}
+
+static void use_lock(struct member *member)
+{
+	uint32_t number = member_random(member, LOCKS);
+	tutti_lock *lock = member->world.locks[number];
+	tutti_err err =
+		tutti_lock_acquire(lock, member_random(member, 2) ? TUTTI_NOW : tutti_us(member_random(member, 30000)));
+	if (err == TUTTI_ETIMEDOUT || err == TUTTI_EBUSY)
+		return;
+	if (err && err != TUTTI_EOWNERDEAD) {
+		member_tolerates(err, "lock_acquire");
+		return;
+	}
+	ledger_count(COUNT_LOCKED, 1);
+	ledger_count(COUNT_TOLD, err == TUTTI_EOWNERDEAD);
+	change_guarded(member, &ledger->guarded[number], err == TUTTI_EOWNERDEAD);
+	err = tutti_lock_release(lock);
+	if (err)
+		member_tolerates(err, "lock_release");
+}
+
+static void use_event(struct member *member)
+{
+	tutti_event *event = member->world.events[member_random(member, EVENTS)];
+	tutti_err err = TUTTI_OK;
+	switch (member_random(member, 4)) {
+	case 0:
+		err = tutti_event_clear(event);
+		break;
+	case 1:
+		err = tutti_event_wait(event, tutti_us(member_random(member, 5000)));
+		break;
+	default:
+		err = tutti_event_set(event);
+	}
+	if (err && err != TUTTI_ETIMEDOUT)
+		member_tolerates(err, "event");
+}
+
+/* Makes a queue with a message, mails its handle, and gives it back at once or after a while. */
+static void mail_handle(struct member *member)
+{
+	tutti_queue *queue;
+	tutti_err err = tutti_queue_open(&queue, &(tutti_queue_options){.arena = member->world.arena, .name = "mailed"});
+	if (err) {
+		member_tolerates(err, "queue_open");
+		return;
+	}
+	tutti_handle handle = tutti_queue_handle(queue);
+	err = tutti_queue_put(queue, &handle, sizeof handle, TUTTI_NOW);
+	if (!err)
+		err = tutti_queue_put(member->world.mail, &handle, sizeof handle, TUTTI_NOW);
+	if (!err)
+		ledger_count(COUNT_MAILED, 1);
+	else if (err != TUTTI_EFULL)
+		member_tolerates(err, "mailing");
+	if (member_random(member, 2)) {
+		tutti_message message;
+		err = tutti_queue_get(member->world.mail, &message, tutti_us(member_random(member, 3000)));
+		if (err == TUTTI_OK)
+			tutti_message_release(&message);
+		else if (err != TUTTI_EEMPTY)
+			member_tolerates(err, "reading mail");
+	}
+	tutti_queue_close(queue);
+}
+
+/* Opens a mailed queue, if it is still there, and looks into it. */
+static void open_mailed(struct member *member)
+{
+	tutti_handle handle, inside;
+	tutti_queue *queue;
+	size_t size;
+	tutti_err err = tutti_queue_get_into(member->world.mail, &handle, sizeof handle, &size, TUTTI_NOW);
+	if (err == TUTTI_OK)
+		err = tutti_queue_at(&queue, member->world.arena, handle);
+	if (err) {
+		if (err != TUTTI_EEMPTY && err != TUTTI_ESTALE)
+			member_tolerates(err, "opening mail");
+		return;
+	}
+	ledger_count(COUNT_OPENED, 1);
+	err = tutti_queue_get_into(queue, &inside, sizeof inside, &size, TUTTI_NOW);
+	if (err == TUTTI_OK && (size != sizeof inside || memcmp(&inside, &handle, sizeof inside) != 0))
+		ledger_fail(CHECK_TORN, "a mailed queue holds another's message");
+	if (err && err != TUTTI_EEMPTY)
+		member_tolerates(err, "reading a mailed queue");
+	tutti_queue_close(queue);
+}
+
+static const struct operation {
+	void (*run)(struct member *member);
+	unsigned weight;
+} operations[] = {
+	{member_put, 20},      {member_put_batch, 8}, {member_put_draft, 8},     {member_get, 18},
+	{member_get_copy, 18}, {member_get_batch, 8}, {member_release_held, 12}, {use_lock, 20},
+	{use_event, 5},        {mail_handle, 5},      {open_mailed, 5},
+};
+
+static void run_one(struct member *member)
+{
+	unsigned total = 0;
+	for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
+		total += operations[i].weight;
+	uint32_t choice = member_random(member, total), i = 0;
+	while (choice >= operations[i].weight)
+		choice -= operations[i++].weight;
+	atomic_store(&member->life->operation, i);
+	operations[i].run(member);
+	atomic_fetch_add(&member->life->heartbeat, 1);
+}
+
+void member_begin(struct member *member, uint32_t number, uint64_t seed)
+{
+	member->life = &ledger->lives[number];
+	member->number = number;
+	member->random = (seed + 1) * 0x9e3779b97f4a7c15ULL ^ (number + 1) * 0xbf58476d1ce4e5b9ULL;
+	for (int i = 0; i < 8; i++)
+		member_random(member, 0);
+	memset(member->held, 0, sizeof member->held);
+	member->last = calloc(LIVES, sizeof *member->last);
+	member->lifetime = 500 + member_random(member, 200000);
+}
+
+bool member_live(struct member *member, bool (*is_to_vanish)(struct member *member))
+{
+	for (unsigned i = 0; i < member->lifetime && !atomic_load(&ledger->stop); i++) {
+		if (is_to_vanish && is_to_vanish(member))
+			return false;
+		run_one(member);
+	}
+	return true;
+}
+
+void member_end(struct member *member)
+{
+	for (int i = 0; i < HELD; i++)
+		tutti_message_release(&member->held[i]);
+	free(member->last);
+}
