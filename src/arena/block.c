@@ -24,7 +24,7 @@ __attribute__((constructor)) static void fill_classes(void)
 
 uint32_t tutti__span_blocks(const struct tutti__unit *unit, uint32_t *block_size)
 {
-	uint8_t size_class = unit->size_class < TUTTI__CLASS_COUNT ? unit->size_class : 0;
+	uint8_t size_class = load_relaxed(&unit->size_class) < TUTTI__CLASS_COUNT ? load_relaxed(&unit->size_class) : 0;
 	*block_size = class_size[size_class];
 	return TUTTI__UNIT_SIZE / class_size[size_class];
 }
@@ -70,8 +70,8 @@ static void leave_span(tutti_arena *arena, struct tutti__cache *cache, uint32_t 
 static bool is_span_of(const tutti_arena *arena, uint64_t unit, struct tutti__run_use use)
 {
 	const struct tutti__unit *record = &arena->units[unit];
-	return TUTTI__RUN_KIND(load_acquire(&record->run)) == TUTTI__RUN_SPAN && record->size_class == use.size_class &&
-	       record->kind == use.kind;
+	return TUTTI__RUN_KIND(load_acquire(&record->run)) == TUTTI__RUN_SPAN &&
+	       load_relaxed(&record->size_class) == use.size_class && load_relaxed(&record->kind) == use.kind;
 }
 
 /*
@@ -150,7 +150,7 @@ static tutti_err refill_from_heap(tutti_arena *arena, struct tutti__cache *cache
 /* Takes a wholly free raw span out of the caches, its own or one that its owner does not use; 0: there is none. */
 static uint64_t detach_free_span(tutti_arena *arena, uint64_t unit, uint32_t id)
 {
-	struct tutti__run_use use = {.size_class = arena->units[unit].size_class, .kind = TUTTI__KIND_RAW};
+	struct tutti__run_use use = {.size_class = load_relaxed(&arena->units[unit].size_class), .kind = TUTTI__KIND_RAW};
 	uint32_t size, blocks = tutti__span_blocks(&arena->units[unit], &size);
 	struct tutti__cache *cache = &arena->local->caches[TUTTI__KIND_RAW][use.size_class % TUTTI__CLASS_COUNT];
 	bool locked = lock_caches(arena->local);
@@ -263,8 +263,8 @@ void tutti__block_free(tutti_arena *arena, uint64_t offset)
 		tutti__heap_give(arena, id, unit);
 		return;
 	}
-	uint32_t index = (uint32_t)(offset & (TUTTI__UNIT_SIZE - 1)) / class_size[record->size_class];
-	struct tutti__cache *cache = &arena->local->caches[record->kind][record->size_class];
+	uint32_t index = (uint32_t)(offset & (TUTTI__UNIT_SIZE - 1)) / class_size[load_relaxed(&record->size_class)];
+	struct tutti__cache *cache = &arena->local->caches[load_relaxed(&record->kind)][load_relaxed(&record->size_class)];
 	bool locked = lock_caches(arena->local);
 	bool cached = cache->unit == unit;
 	/* The one store that frees. Release: our last accesses come before whoever allocates it (acquire in scan_span). */
@@ -281,7 +281,7 @@ uint64_t tutti__block_start(const tutti_arena *arena, uint64_t offset)
 	uint64_t unit = offset >> TUTTI__UNIT_SHIFT;
 	if (TUTTI__RUN_KIND(load_acquire(&arena->units[unit].run)) != TUTTI__RUN_SPAN)
 		return unit << TUTTI__UNIT_SHIFT;
-	uint32_t size = class_size[arena->units[unit].size_class];
+	uint32_t size = class_size[load_relaxed(&arena->units[unit].size_class)];
 	return offset - (offset & (TUTTI__UNIT_SIZE - 1)) % size;
 }
 
@@ -290,7 +290,7 @@ uint64_t tutti__block_size(const tutti_arena *arena, uint64_t offset)
 	const struct tutti__unit *record = &arena->units[offset >> TUTTI__UNIT_SHIFT];
 	uint32_t run = load_acquire(&record->run);
 	if (TUTTI__RUN_KIND(run) == TUTTI__RUN_SPAN)
-		return class_size[record->size_class];
+		return class_size[load_relaxed(&record->size_class)];
 	return (uint64_t)TUTTI__RUN_LENGTH(run) << TUTTI__UNIT_SHIFT;
 }
 
@@ -300,7 +300,7 @@ atomic_u32 *tutti__block_owner(const tutti_arena *arena, uint64_t offset)
 	const struct tutti__unit *record = &arena->units[unit];
 	uint32_t index = 0;
 	if (TUTTI__RUN_KIND(load_acquire(&record->run)) == TUTTI__RUN_SPAN)
-		index = (uint32_t)(offset & (TUTTI__UNIT_SIZE - 1)) / class_size[record->size_class];
+		index = (uint32_t)(offset & (TUTTI__UNIT_SIZE - 1)) / class_size[load_relaxed(&record->size_class)];
 	return tutti__owner_at(arena, unit, index);
 }
 
@@ -311,6 +311,8 @@ bool tutti__block_is(const tutti_arena *arena, uint64_t offset, enum tutti__kind
 		return false;
 	const struct tutti__unit *record = &arena->units[unit];
 	uint32_t inside = (uint32_t)(offset & (TUTTI__UNIT_SIZE - 1));
-	return TUTTI__RUN_KIND(load_acquire(&record->run)) == TUTTI__RUN_SPAN && record->kind == (uint8_t)kind &&
-	       inside % class_size[record->size_class] == 0 && load_acquire(tutti__block_owner(arena, offset)) != 0;
+	return TUTTI__RUN_KIND(load_acquire(&record->run)) == TUTTI__RUN_SPAN &&
+	       load_relaxed(&record->kind) == (uint8_t)kind &&
+	       inside % class_size[load_relaxed(&record->size_class)] == 0 &&
+	       load_acquire(tutti__block_owner(arena, offset)) != 0;
 }

@@ -134,8 +134,8 @@ static void take(tutti_arena *arena, uint32_t id, uint64_t unit, uint32_t count,
 	uint32_t run = run_of(arena, unit);
 	count_taken(&arena->header->heap, run, count);
 	split(arena, unit, run, count);
-	record->size_class = use.size_class;
-	record->kind = use.kind;
+	store_relaxed(&record->size_class, use.size_class); /* relaxed: the run's store, a release, follows */
+	store_relaxed(&record->kind, use.kind);
 	store_relaxed(&record->freed, 0);
 	store_relaxed(&record->cache_owner, id | TUTTI__IN_USE); /* before the commit: adopt() in block.c relies on it */
 	if (use.large) {

@@ -10,7 +10,7 @@ _Thread_local struct tutti__latch *tutti__held_latch;
 enum {
 	SPINS = 60, /* a critical section is over within this, unless its holder lost the CPU */
 	TICK = 50 * 1000000, /* ns between looks whether the holder lives */
-	GRACE = 10 * 1000000, /* ns that even a non-blocking caller gives a holder that was preempted */
+	GRACE = 100 * 1000000, /* ns that even a non-blocking caller gives a holder that was preempted */
 };
 
 static bool spin(struct tutti__latch *latch, uint32_t mine)

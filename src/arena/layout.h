@@ -110,8 +110,8 @@ enum { TUTTI__RUN_NONE, TUTTI__RUN_CLEAN, TUTTI__RUN_TOUCHED, TUTTI__RUN_LARGE, 
 
 struct tutti__unit {
 	atomic_u32 run; /* kind << 28 | length in units; only at a run's first unit */
-	uint8_t size_class; /* of a span */
-	uint8_t kind; /* of the blocks in a span: enum tutti__kind_number */
+	atomic_u8 size_class; /* of a span */
+	atomic_u8 kind; /* of the blocks in a span: enum tutti__kind_number */
 	uint16_t reserved;
 	atomic_u32 cache_owner; /* id of the member that allocates from this span, with TUTTI__IN_USE; 0: nobody */
 	atomic_u32 freed; /* a hint: blocks here were freed by others than the cache's owner */

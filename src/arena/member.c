@@ -37,9 +37,11 @@ static bool is_abandoned_joiner(uint64_t state)
 	       !tutti__os.is_alive(&joiner);
 }
 
-static void fill_slot(tutti_arena *arena, struct tutti__slot *slot, const struct tutti__identity *identity)
+static void fill_slot(tutti_arena *arena, uint32_t id, const struct tutti__identity *identity)
 {
+	struct tutti__slot *slot = tutti__slot_of(arena, id);
 	slot->identity = *identity;
+	slot->identity.member = id;
 	slot->identity.map_start = (uint64_t)(uintptr_t)arena->base;
 	slot->identity.map_end = slot->identity.map_start + arena->size;
 	memcpy(slot->name, arena->member_name, sizeof slot->name);
@@ -63,10 +65,11 @@ uint32_t tutti__member_join(tutti_arena *arena)
 		uint64_t joining = make_state((uint32_t)identity.pid, generation, TUTTI__SLOT_JOINING, identity.pid_namespace);
 		if (!cas_u64(&slot->state, state, joining))
 			continue;
-		fill_slot(arena, slot, &identity);
+		uint32_t id = generation << TUTTI__SLOT_BITS | number;
+		fill_slot(arena, id, &identity);
 		/* Release: whoever sees ALIVE sees the identity. Pairs with the acquire in tutti__member_is_dead. */
 		store_release(&slot->state, with_status(joining, TUTTI__SLOT_ALIVE));
-		return generation << TUTTI__SLOT_BITS | number;
+		return id;
 	}
 	tutti__fail(TUTTI_EMEMBERS, "arena \"%s\" has %d members, and no room for more. End some.", arena->header->name,
 	            TUTTI__SLOT_COUNT - 1);

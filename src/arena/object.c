@@ -8,6 +8,17 @@
 static unsigned status_of(uint64_t state) { return (unsigned)(state & 0xff); }
 static uint64_t dying_by(uint32_t id) { return TUTTI__OBJECT_DYING | (uint64_t)id << 32; }
 
+/*
+ * By atomic stores: a recovery that saw the block's last object may look at it this very
+ * moment. It changes only words that name the dead member.
+ */
+static void clear_body(struct tutti__object *object, uint64_t size)
+{
+	atomic_u64 *words = (atomic_u64 *)(object + 1);
+	for (uint64_t i = 0; i < (size - sizeof *object) / sizeof *words; i++)
+		store_relaxed(&words[i], 0);
+}
+
 tutti_err tutti__object_create(tutti_arena *arena, enum tutti__kind_number kind, uint64_t size, const char *name,
                                struct tutti__object **object)
 {
@@ -21,7 +32,7 @@ tutti_err tutti__object_create(tutti_arena *arena, enum tutti__kind_number kind,
 		return err;
 	*object = tutti__at(arena, offset);
 	store_relaxed(&(*object)->state, TUTTI__OBJECT_NONE);
-	memset((unsigned char *)*object + sizeof **object, 0, size - sizeof **object);
+	clear_body(*object, size);
 	store_relaxed(&(*object)->generation, fetch_add_relaxed(&arena->header->next_generation, 1) + 1);
 	store_relaxed(&(*object)->more, 0);
 	for (int i = 0; i < TUTTI__OBJECT_HOLDERS; i++)

@@ -31,7 +31,8 @@ void tutti__blocks_visit(tutti_arena *arena,
 	uint64_t frontier = load_acquire(&arena->header->heap.frontier);
 	for (uint64_t unit = arena->header->first_unit; unit < frontier; unit++) {
 		uint32_t size = 0, length = span_length(arena, unit, &size);
-		enum tutti__kind_number kind = size ? (enum tutti__kind_number)arena->units[unit].kind : TUTTI__KIND_RAW;
+		enum tutti__kind_number kind =
+			size ? (enum tutti__kind_number)load_relaxed(&arena->units[unit].kind) : TUTTI__KIND_RAW;
 		for (uint32_t i = 0; i < length; i++) {
 			uint32_t owner = load_acquire(tutti__owner_at(arena, unit, i));
 			if (owner)
@@ -51,7 +52,7 @@ static void recover_objects(tutti_arena *arena, const struct death *death)
 	uint64_t frontier = load_acquire(&arena->header->heap.frontier);
 	for (uint64_t unit = arena->header->first_unit; unit < frontier; unit++) {
 		uint32_t size = 0, length = span_length(arena, unit, &size);
-		enum tutti__kind_number kind = (enum tutti__kind_number)arena->units[unit].kind;
+		enum tutti__kind_number kind = (enum tutti__kind_number)load_relaxed(&arena->units[unit].kind);
 		if (size == 0 || kind == TUTTI__KIND_RAW || kind >= TUTTI__KIND_COUNT)
 			continue;
 		for (uint32_t i = 0; i < length; i++) {

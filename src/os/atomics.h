@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+typedef _Atomic uint8_t atomic_u8;
 typedef _Atomic uint32_t atomic_u32;
 typedef _Atomic uint64_t atomic_u64;
 

@@ -26,7 +26,7 @@
  */
 struct tutti__identity {
 	int32_t pid;
-	uint32_t reserved;
+	uint32_t member; /* member id: tells several members of one process apart */
 	uint64_t pid_namespace; /* inode; a pid means something only within it */
 	uint64_t pidfd_inode; /* 0: not known */
 	uint64_t start_time; /* clock ticks since boot */

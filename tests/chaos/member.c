@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "member.h"
+#include "chaos.h"
 
 uint32_t member_random(struct member *member, uint32_t limit)
 {
@@ -36,7 +35,9 @@ static void change_guarded(struct member *member, struct guarded *guarded, bool 
 	if (told)
 		guarded->second = guarded->first;
 	guarded->first++;
-	for (uint32_t i = member_random(member, 200); i > 0; i--)
+	/* Mostly for a moment, sometimes long enough for others to fall asleep and for a kill to hit it. */
+	uint32_t moment = member_random(member, 8) ? member_random(member, 5000) : member_random(member, 2000000);
+	for (int64_t end = chaos_now() + moment; chaos_now() < end;)
 		atomic_signal_fence(memory_order_seq_cst);
 	guarded->second++;
 	uint32_t self = member->number + 1;
@@ -82,32 +83,25 @@ static void use_event(struct member *member)
 		member_tolerates(err, "event");
 }
 
-/* Makes a queue with a message, mails its handle, and gives it back at once or after a while. */
+/* Makes a queue with a message, mails its handle, and keeps it open until its place is needed for another. */
 static void mail_handle(struct member *member)
 {
-	tutti_queue *queue;
-	tutti_err err = tutti_queue_open(&queue, &(tutti_queue_options){.arena = member->world.arena, .name = "mailed"});
+	tutti_queue **place = &member->mailed[member_random(member, HELD)];
+	tutti_queue_close(*place);
+	*place = NULL;
+	tutti_err err = tutti_queue_open(place, &(tutti_queue_options){.arena = member->world.arena, .name = "mailed"});
 	if (err) {
 		member_tolerates(err, "queue_open");
 		return;
 	}
-	tutti_handle handle = tutti_queue_handle(queue);
-	err = tutti_queue_put(queue, &handle, sizeof handle, TUTTI_NOW);
+	tutti_handle handle = tutti_queue_handle(*place);
+	err = tutti_queue_put(*place, &handle, sizeof handle, TUTTI_NOW);
 	if (!err)
 		err = tutti_queue_put(member->world.mail, &handle, sizeof handle, TUTTI_NOW);
 	if (!err)
 		ledger_count(COUNT_MAILED, 1);
 	else if (err != TUTTI_EFULL)
 		member_tolerates(err, "mailing");
-	if (member_random(member, 2)) {
-		tutti_message message;
-		err = tutti_queue_get(member->world.mail, &message, tutti_us(member_random(member, 3000)));
-		if (err == TUTTI_OK)
-			tutti_message_release(&message);
-		else if (err != TUTTI_EEMPTY)
-			member_tolerates(err, "reading mail");
-	}
-	tutti_queue_close(queue);
 }
 
 /* Opens a mailed queue, if it is still there, and looks into it. */
@@ -133,23 +127,33 @@ static void open_mailed(struct member *member)
 	tutti_queue_close(queue);
 }
 
+enum liking { ALWAYS, PUTTING, GETTING };
+
 static const struct operation {
 	void (*run)(struct member *member);
 	unsigned weight;
+	enum liking liking;
 } operations[] = {
-	{member_put, 20},      {member_put_batch, 8}, {member_put_draft, 8},     {member_get, 18},
-	{member_get_copy, 18}, {member_get_batch, 8}, {member_release_held, 12}, {use_lock, 20},
-	{use_event, 5},        {mail_handle, 5},      {open_mailed, 5},
+	{member_put, 20, PUTTING},         {member_put_batch, 8, PUTTING}, {member_put_draft, 8, PUTTING},
+	{member_get, 18, GETTING},         {member_get_copy, 18, GETTING}, {member_get_batch, 8, GETTING},
+	{member_release_held, 40, ALWAYS}, {use_lock, 30, ALWAYS},         {use_event, 10, ALWAYS},
+	{mail_handle, 10, ALWAYS},         {open_mailed, 10, ALWAYS},
 };
+
+static unsigned weight_for(const struct member *member, const struct operation *operation)
+{
+	unsigned liking = operation->liking == PUTTING ? member->puts : operation->liking == GETTING ? member->gets : 1;
+	return operation->weight * liking;
+}
 
 static void run_one(struct member *member)
 {
 	unsigned total = 0;
 	for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
-		total += operations[i].weight;
+		total += weight_for(member, &operations[i]);
 	uint32_t choice = member_random(member, total), i = 0;
-	while (choice >= operations[i].weight)
-		choice -= operations[i++].weight;
+	while (choice >= weight_for(member, &operations[i]))
+		choice -= weight_for(member, &operations[i++]);
 	atomic_store(&member->life->operation, i);
 	operations[i].run(member);
 	atomic_fetch_add(&member->life->heartbeat, 1);
@@ -163,6 +167,10 @@ void member_begin(struct member *member, uint32_t number, uint64_t seed)
 	for (int i = 0; i < 8; i++)
 		member_random(member, 0);
 	memset(member->held, 0, sizeof member->held);
+	memset(member->mailed, 0, sizeof member->mailed);
+	/* Some only put, some only get, so that queues and the arena run full and empty again. */
+	member->puts = member_random(member, 4);
+	member->gets = member->puts == 0 ? 4 : member_random(member, 4);
 	member->last = calloc(LIVES, sizeof *member->last);
 	member->lifetime = 500 + member_random(member, 200000);
 }
@@ -181,5 +189,7 @@ void member_end(struct member *member)
 {
 	for (int i = 0; i < HELD; i++)
 		tutti_message_release(&member->held[i]);
+	for (int i = 0; i < HELD; i++)
+		tutti_queue_close(member->mailed[i]);
 	free(member->last);
 }

@@ -13,8 +13,10 @@ struct member {
 	uint32_t number; /* of the life */
 	uint64_t random;
 	tutti_message held[HELD];
+	tutti_queue *mailed[HELD]; /* whose handles were sent; kept open for a while */
 	uint32_t (*last)[QUEUES]; /* of each life's messages in each queue the last that this member saw */
 	unsigned lifetime; /* operations until it leaves by itself */
+	unsigned puts, gets; /* how much it likes each */
 };
 
 /* A number below `limit`. */

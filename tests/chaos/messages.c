@@ -76,7 +76,7 @@ static uint32_t random_size(struct member *member, uint32_t limit)
 
 static tutti_time random_time(struct member *member)
 {
-	return member_random(member, 3) ? TUTTI_NOW : tutti_us(member_random(member, 20000));
+	return member_random(member, 4) ? TUTTI_NOW : tutti_us(member_random(member, 4000));
 }
 
 void member_put(struct member *member)

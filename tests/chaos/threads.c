@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "arena/context.h"
+#include "arena/member.h"
 #include "chaos.h"
 #include "os/os.h"
 
@@ -18,17 +18,20 @@ enum { MAX_THREADS = 16 };
 static struct world remains[LIVES];
 static _Atomic uint32_t remains_count;
 
-/* Where the arenas of vanished members were mapped: that tells members of one process apart. */
-static _Atomic uint64_t vanished[LIVES];
+/* The id of the member that vanished from each slot. */
+static _Atomic uint32_t vanished[TUTTI__SLOT_COUNT];
+static const tutti_arena *watched;
 static bool (*really_alive)(const struct tutti__identity *identity);
 
+/* Members of one process differ by their slots alone, in which the identities lie that are asked about. */
 static bool is_alive(const struct tutti__identity *identity)
 {
-	uint32_t count = atomic_load(&remains_count);
-	for (uint32_t i = 0; i < count; i++)
-		if (atomic_load(&vanished[i]) == identity->map_start)
-			return false;
-	return really_alive(identity);
+	uintptr_t inside = (uintptr_t)identity - (uintptr_t)watched->slots;
+	uint32_t number = (uint32_t)(inside / sizeof(struct tutti__slot));
+	if (inside >= TUTTI__SLOT_COUNT * sizeof(struct tutti__slot))
+		return really_alive(identity);
+	uint32_t generation = tutti__state_generation(load_acquire(&watched->slots[number].state));
+	return atomic_load(&vanished[number]) != (generation << TUTTI__SLOT_BITS | number);
 }
 
 struct place {
@@ -55,11 +58,11 @@ static void vanish(struct member *member)
 	if (member_random(member, 2))
 		tutti_queue_put_begin(member->world.queues[0], &draft, member_random(member, 100000));
 	atomic_store(&member->life->state, LIFE_KILLED);
-	uint32_t place = atomic_fetch_add(&remains_count, 1);
-	remains[place] = member->world;
+	remains[atomic_fetch_add(&remains_count, 1)] = member->world;
 	ledger_count(COUNT_KILLS, 1);
 	/* Last: from here on the others take what was this member's. */
-	atomic_store(&vanished[place], (uint64_t)(uintptr_t)member->world.arena->base);
+	uint32_t id = load_relaxed(&member->world.arena->local->id);
+	atomic_store(&vanished[id & ((1U << TUTTI__SLOT_BITS) - 1)], id);
 }
 
 static void live_once(const struct place *place, uint32_t number)
@@ -79,7 +82,8 @@ static void live_once(const struct place *place, uint32_t number)
 		ledger_count(COUNT_EXITS, 1);
 	} else {
 		vanish(&member);
-		memset(member.held, 0, sizeof member.held); /* swept by now, or soon */
+		memset(member.held, 0, sizeof member.held); /* swept by now, or soon; its mailed queues leak, as after a kill */
+		memset(member.mailed, 0, sizeof member.mailed);
 		member_end(&member);
 	}
 }
@@ -97,6 +101,7 @@ void run_threads(const struct options *options, const struct world *world)
 {
 	struct place places[MAX_THREADS];
 	unsigned count = options->members < MAX_THREADS ? options->members : MAX_THREADS;
+	watched = world->arena;
 	really_alive = tutti__os.is_alive;
 	tutti__os.is_alive = is_alive;
 	for (unsigned i = 0; i < count; i++) {

@@ -13,7 +13,7 @@ static void must(tutti_err err)
 void world_make(struct world *world)
 {
 	/* Small enough to be full now and then. */
-	must(tutti_arena_open(&world->arena, &(tutti_arena_options){.name = "chaos", .max_bytes = 48ULL << 20}));
+	must(tutti_arena_open(&world->arena, &(tutti_arena_options){.name = "chaos", .max_bytes = 8ULL << 20}));
 	tutti_queue_options options[QUEUES] = {{.name = "first"},
 	                                       {.name = "second"},
 	                                       {.name = "items", .max_items = 20},

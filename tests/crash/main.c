@@ -65,7 +65,7 @@ static void kill_everywhere(struct plan plan, uint64_t kills)
 	uint64_t count = board->instructions;
 	plan.is_linear = false;
 	for (uint64_t i = 0; i < kills && board->first_failure[0] == 0; i++) {
-		plan.kill_after = i * count / (kills > 1 ? kills - 1 : 1);
+		plan.kill_after = kills > count ? i : (2 * i + 1) * count / (2 * kills);
 		plan.leaves_zombie = i % ZOMBIE_EVERY == 1;
 		plan.way = i % USE_EVERY != 0 ? SWEEP_FIRST : i / USE_EVERY % 2 ? GET_FIRST : PUT_FIRST;
 		stage_run(&plan);
@@ -118,7 +118,7 @@ static void run_recovery(const char *corpse)
 		return;
 	reset_board();
 	unsigned count = stage_count_states(plan.corpse);
-	unsigned tries = ring.quick ? 2 : ring.effort * 4;
+	unsigned tries = ring.quick ? 2 : ring.effort * 3;
 	tries = tries < count ? tries : count;
 	for (unsigned i = 0; i < tries && board->first_failure[0] == 0; i++) {
 		plan.corpse_state = 1 + (2 * i + 1) * count / (2 * tries);

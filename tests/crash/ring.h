@@ -76,6 +76,7 @@ struct stage {
 	unsigned held_blocks; /* blocks that the survivor holds */
 	tutti_handle handle; /* of the object that the operation is about */
 	/* The victim's. */
+	bool trusts_board; /* who is dead is known without a look */
 	tutti_arena *second;
 	tutti_lock *own_lock;
 	tutti_pool *pool;

@@ -22,7 +22,7 @@
 
 enum {
 	RUN_LIMIT = 120, /* s that one run may take */
-	PAYLOADS = 40, /* states in which nothing but payload differs, of which one is checked */
+	PAYLOADS = 200, /* states in which nothing but payload differs, of which one is checked */
 };
 
 static const char *const harm_names[HARM_COUNT] = {"hung", "torn", "lost", "leaked"};
@@ -81,6 +81,8 @@ _Noreturn static void be_victim(struct stage *stage, const struct operation *ope
 	sigaddset(&children, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &children, NULL); /* a signal would be a stop for the tracer */
 	step_offer();
+	if (stage->trusts_board)
+		world_trust_board();
 	stage->operation = operation;
 	if (!operation->is_first)
 		settle_in(stage);
@@ -251,6 +253,7 @@ static bool check_state(struct stage *stage, const struct plan *plan, uint64_t i
 	uint64_t address = step_place(stage->victim);
 	const struct operation *subject = subject_of(plan);
 	bool has_messages = subject->queued + subject->adds > 0;
+	uint32_t dead_before = load_relaxed(&board->dead_count);
 	board->states++;
 	world_declare_dead(stage->victim);
 	for (stage->way = 0; stage->way < (has_messages ? WAYS : GET_FIRST) && good; stage->way++) {
@@ -260,7 +263,7 @@ static bool check_state(struct stage *stage, const struct plan *plan, uint64_t i
 		good = judge(plan, stage->way, status, instruction, address) &&
 		       outcome_is_steady(plan, stage->way, outcome, instruction, address);
 	}
-	world_forget_dead();
+	store_release(&board->dead_count, dead_before);
 	return good;
 }
 
@@ -336,6 +339,7 @@ static unsigned make_corpse(struct stage *stage, const struct operation *operati
 		state += snapshot_has_changed(snapshot);
 	board->has_returned = load_acquire(&board->is_over);
 	step_kill(pid, false);
+	world_declare_dead(pid);
 	return state;
 }
 
@@ -346,6 +350,7 @@ _Noreturn static void be_stage(const struct plan *plan)
 	if (plan->corpse)
 		make_corpse(&stage, plan->corpse, plan->corpse_state);
 	uint64_t get_position = stage.get_position;
+	stage.trusts_board = plan->corpse && plan->is_linear;
 	stage.victim = start_victim(&stage, plan->operation);
 	if (plan->corpse)
 		stage.get_position = get_position;

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "os/os.h"
+#include "os/identity.h"
 #include "world.h"
 
 enum {
@@ -17,15 +17,23 @@ static unsigned sleeps;
 static bool is_bent;
 static const char *doing = "nothing";
 
-static bool bent_is_alive(const struct tutti__identity *identity)
+static bool is_on_board(const struct tutti__identity *identity)
 {
-	extern bool tutti__identity_is_alive(const struct tutti__identity *);
 	uint32_t count = load_acquire(&board->dead_count);
 	for (uint32_t i = 0; i < count; i++)
 		if (board->dead[i] == identity->pid)
-			return false;
-	return tutti__identity_is_alive(identity);
+			return true;
+	return false;
 }
+
+static bool bent_is_alive(const struct tutti__identity *identity)
+{
+	return !is_on_board(identity) && tutti__identity_is_alive(identity);
+}
+
+static bool board_is_alive(const struct tutti__identity *identity) { return !is_on_board(identity); }
+
+void world_trust_board(void) { tutti__os.is_alive = board_is_alive; }
 
 void world_bend_death(void) { tutti__os.is_alive = bent_is_alive; }
 
