@@ -3,6 +3,7 @@
 
 #include "arena/heap.h"
 #include "arena/latch.h"
+#include "os/seeded_bug.h"
 
 static uint32_t run_of(const tutti_arena *arena, uint64_t unit) { return load_acquire(&arena->units[unit].run); }
 
@@ -119,6 +120,8 @@ static void count_taken(struct tutti__heap *heap, uint32_t run, uint32_t count)
 static void split(tutti_arena *arena, uint64_t unit, uint32_t run, uint32_t count)
 {
 	uint64_t rest = TUTTI__RUN_LENGTH(run) - count;
+	if (TUTTI__BUG(18))
+		set_run(arena, unit, TUTTI__RUN_KIND(run), count);
 	if (rest > 0) {
 		set_run(arena, unit + count, TUTTI__RUN_KIND(run), rest);
 		lower_hints(&arena->header->heap, unit + count, rest);
@@ -261,8 +264,10 @@ void tutti__heap_recover(tutti_arena *arena, uint32_t dead)
 		kept += TUTTI__RUN_KIND(run) == TUTTI__RUN_TOUCHED ? length : 0;
 		unit += length;
 	}
-	store_relaxed(&heap->touched_units, touched);
-	store_relaxed(&heap->kept_units, kept);
+	if (!TUTTI__BUG(19)) {
+		store_relaxed(&heap->touched_units, touched);
+		store_relaxed(&heap->kept_units, kept);
+	}
 	tutti__latch_release_dead(&heap->latch, dead);
 }
 

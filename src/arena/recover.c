@@ -2,6 +2,7 @@
 #include "arena/recover.h"
 #include "arena/heap.h"
 #include "arena/object.h"
+#include "os/seeded_bug.h"
 
 static uint32_t span_length(const tutti_arena *arena, uint64_t unit, uint32_t *block_size)
 {
@@ -94,7 +95,7 @@ static bool claim(tutti_arena *arena, struct tutti__slot *slot, uint32_t own)
 	uint32_t other = load_acquire(&slot->recoverer);
 	if (other == own)
 		return false; /* another thread of this member */
-	if (other && !tutti__member_is_dead(arena, other))
+	if (other && (TUTTI__BUG(16) || !tutti__member_is_dead(arena, other)))
 		return false;
 	return cas_u32(&slot->recoverer, other, own);
 }
@@ -103,7 +104,7 @@ static bool claim(tutti_arena *arena, struct tutti__slot *slot, uint32_t own)
 static void free_slot(struct tutti__slot *slot, uint32_t id)
 {
 	uint64_t state = load_acquire(&slot->state);
-	uint64_t generation = ((id >> TUTTI__SLOT_BITS) + 1) & ((1U << TUTTI__GENERATION_BITS) - 1);
+	uint64_t generation = ((id >> TUTTI__SLOT_BITS) + !TUTTI__BUG(15)) & ((1U << TUTTI__GENERATION_BITS) - 1);
 	if (tutti__state_generation(state) == id >> TUTTI__SLOT_BITS)
 		cas_u64(&slot->state, state, generation << 32);
 }
@@ -112,12 +113,14 @@ bool tutti__recover(tutti_arena *arena, uint32_t id, bool clean)
 {
 	uint32_t own = load_relaxed(&arena->local->id);
 	struct tutti__slot *slot = tutti__slot_of(arena, id);
-	struct death death = {.id = id, .clean = clean};
+	struct death death = {.id = id, .clean = clean && !TUTTI__BUG(14)};
 	if (!claim(arena, slot, own))
 		return false;
 	/* Somebody may have finished between the caller's look and the claim. */
 	if (tutti__state_generation(load_acquire(&slot->state)) == id >> TUTTI__SLOT_BITS) {
 		tutti__heap_recover(arena, id);
+		if (TUTTI__BUG(10))
+			sweep_blocks(arena, id);
 		recover_objects(arena, &death);
 		sweep_blocks(arena, id);
 		free_slot(slot, id);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "channel/queue.h"
+#include "os/seeded_bug.h"
 
 /* What a getter wants, and what it got. */
 struct request {
@@ -43,7 +44,8 @@ static void leave_segment(tutti_arena *arena, struct tutti__queue *shared, uint3
 	uint64_t old = tutti__block_start(arena, head);
 	uint64_t first = load_acquire(&((struct tutti__segment *)tutti__at(arena, old))->next) + TUTTI__SEGMENT_HEAD;
 	/* The putter may be, or have died, between END and tail: tail must not name what is freed. */
-	cas_u64(&shared->put.position, head, first);
+	if (!TUTTI__BUG(5))
+		cas_u64(&shared->put.position, head, first);
 	tutti__block_set_owner(arena, old, id);
 	store_release(&shared->got.position, first); /* COMMIT */
 	request->drained = old;
@@ -88,7 +90,8 @@ static enum take_result take_block(tutti_arena *arena, uint64_t head, uint32_t i
 	if (request->copy && request->size > request->capacity)
 		return TOO_BIG;
 	request->block = entry->offset;
-	tutti__block_set_owner(arena, entry->offset, id);
+	if (!TUTTI__BUG(6))
+		tutti__block_set_owner(arena, entry->offset, id);
 	return TAKEN;
 }
 
@@ -115,6 +118,8 @@ static enum take_result take(tutti_arena *arena, struct tutti__queue *shared, ui
 	                                                                            : take_block(arena, head, id, request);
 	if (result == TAKEN)
 		commit_get(shared, head + extent, request->size);
+	if (TUTTI__BUG(6) && result == TAKEN && request->block)
+		tutti__block_set_owner(arena, request->block, id);
 	return result;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "channel/queue.h"
+#include "os/seeded_bug.h"
 
 /* One message on its way in. */
 struct letter {
@@ -53,6 +54,8 @@ static void link_segment(tutti_arena *arena, struct tutti__queue *shared, uint64
 	store_relaxed(tutti__header_at(arena, segment + TUTTI__SEGMENT_HEAD), 0);
 	store_release(&shared->pending_segment, segment);
 	tutti__block_set_owner(arena, segment, TUTTI__SHARED);
+	if (TUTTI__BUG(4))
+		store_release(tutti__header_at(arena, tail), tutti__header_make(TUTTI__ENTRY_END, 0, 0));
 	store_release(&((struct tutti__segment *)tutti__at(arena, old))->next, segment);
 	store_release(tutti__header_at(arena, tail), tutti__header_make(TUTTI__ENTRY_END, 0, 0)); /* COMMIT */
 	store_release(&shared->pending_segment, 0);
@@ -69,6 +72,9 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 	uint64_t bytes = load_relaxed(&shared->put.bytes) + letter->size;
 	unsigned kind = is_inline(letter) ? TUTTI__ENTRY_INLINE : TUTTI__ENTRY_BLOCK;
 	unsigned char *payload = tutti__at(arena, tail + TUTTI__HEADER_SIZE);
+	if (TUTTI__BUG(2))
+		store_release(tutti__header_at(arena, tail),
+		              tutti__header_make(kind, letter->encoding, kind == TUTTI__ENTRY_INLINE ? letter->size : 0));
 	if (kind == TUTTI__ENTRY_INLINE)
 		copy_parts(payload, letter);
 	else
@@ -79,8 +85,11 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 	store_release(&shared->put_redo.count, count);
 	store_release(&shared->put_redo.bytes, bytes);
 	if (kind == TUTTI__ENTRY_BLOCK) {
-		store_release(&shared->pending, letter->block);
+		if (!TUTTI__BUG(1))
+			store_release(&shared->pending, letter->block);
 		tutti__block_set_owner(arena, letter->block, TUTTI__SHARED);
+		if (TUTTI__BUG(3))
+			store_release(&shared->pending, 0);
 	}
 	/* COMMIT. Release: pairs with the getter's acquire of the header; makes the payload visible. */
 	store_release(tutti__header_at(arena, tail),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a death leaves in a queue, and its end. The cases: layout.h. */
 #include "channel/queue.h"
+#include "os/seeded_bug.h"
 
 /* Gives a block that the dead was handing in, and that did not get in, to the dead id: the sweep frees it. */
 static void give_to_dead(tutti_arena *arena, uint64_t block, uint32_t dead)
@@ -24,7 +25,7 @@ static uint64_t read_tail(tutti_arena *arena, struct tutti__queue *shared, uint6
 
 static void redo_counts(struct tutti__progress *progress, const struct tutti__progress *redo)
 {
-	if (load_relaxed(&progress->position) != load_relaxed(&redo->position))
+	if (load_relaxed(&progress->position) != load_relaxed(&redo->position) || TUTTI__BUG(7))
 		return;
 	store_release(&progress->count, load_relaxed(&redo->count));
 	store_release(&progress->bytes, load_relaxed(&redo->bytes));
@@ -54,12 +55,15 @@ static void recover_put(tutti_arena *arena, struct tutti__queue *shared, uint32_
 	recover_segment(arena, shared, dead);
 	uint64_t header, pending = load_relaxed(&shared->pending);
 	read_tail(arena, shared, &header);
-	if (header == 0 && pending)
+	if (header == 0 && pending && !TUTTI__BUG(9))
 		give_to_dead(arena, pending, dead);
 	/* The note before the tail, as the putter does it: a successor of ours must not take it for uncommitted. */
-	store_release(&shared->pending, 0);
+	if (!TUTTI__BUG(21))
+		store_release(&shared->pending, 0);
 	if (header != 0)
 		store_release(&shared->put.position, load_relaxed(&shared->put_redo.position));
+	if (TUTTI__BUG(21))
+		store_release(&shared->pending, 0);
 	redo_counts(&shared->put, &shared->put_redo);
 	tutti__latch_release_dead(&shared->put_latch, dead);
 }
@@ -75,7 +79,8 @@ static void recover_get(tutti_arena *arena, struct tutti__queue *shared, uint32_
 		cas_u32(tutti__block_owner(arena, entry->offset), dead, TUTTI__SHARED);
 	}
 	redo_counts(&shared->got, &shared->got_redo);
-	tutti__latch_release_dead(&shared->get_latch, dead);
+	if (!TUTTI__BUG(8))
+		tutti__latch_release_dead(&shared->get_latch, dead);
 }
 
 /*
@@ -132,7 +137,8 @@ static void drop_segment(tutti_arena *arena, struct tutti__queue *shared, uint64
 {
 	uint64_t old = tutti__block_start(arena, head);
 	uint64_t next = load_relaxed(&((struct tutti__segment *)tutti__at(arena, old))->next);
-	tutti__block_set_owner(arena, old, id);
+	if (!TUTTI__BUG(20))
+		tutti__block_set_owner(arena, old, id);
 	store_release(&shared->got.position, next + TUTTI__SEGMENT_HEAD);
 	tutti__block_free(arena, old);
 }

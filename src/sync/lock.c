@@ -18,6 +18,7 @@
 #include "arena/object.h"
 #include "arena/wait.h"
 #include "sync/kinds.h"
+#include "os/seeded_bug.h"
 
 struct lock {
 	struct tutti__object object;
@@ -247,7 +248,7 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 		struct tutti__slot *slot = tutti__slot_of(arena, dead);
 		shared->gone_pid = slot->identity.pid;
 		memcpy(shared->gone_name, slot->name, sizeof shared->gone_name);
-		uint32_t next = (clean ? TUTTI__KEPT : TUTTI__ABANDONED) | (word & TUTTI__WAITERS);
+		uint32_t next = (clean ? TUTTI__KEPT : TUTTI__BUG(13) ? 0 : TUTTI__ABANDONED) | (word & TUTTI__WAITERS);
 		if (cas_u32(&shared->word, word, next)) {
 			tutti__os.futex_wake(&shared->word, 1);
 			return;

@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "arena/member.h"
+#include "arena/context.h"
 #include "chaos.h"
 #include "os/os.h"
 
@@ -20,18 +20,14 @@ static _Atomic uint32_t remains_count;
 
 /* The id of the member that vanished from each slot. */
 static _Atomic uint32_t vanished[TUTTI__SLOT_COUNT];
-static const tutti_arena *watched;
 static bool (*really_alive)(const struct tutti__identity *identity);
 
-/* Members of one process differ by their slots alone, in which the identities lie that are asked about. */
+static uint32_t slot_number(uint32_t id) { return id & ((1U << TUTTI__SLOT_BITS) - 1); }
+
 static bool is_alive(const struct tutti__identity *identity)
 {
-	uintptr_t inside = (uintptr_t)identity - (uintptr_t)watched->slots;
-	uint32_t number = (uint32_t)(inside / sizeof(struct tutti__slot));
-	if (inside >= TUTTI__SLOT_COUNT * sizeof(struct tutti__slot))
-		return really_alive(identity);
-	uint32_t generation = tutti__state_generation(load_acquire(&watched->slots[number].state));
-	return atomic_load(&vanished[number]) != (generation << TUTTI__SLOT_BITS | number);
+	uint32_t id = identity->member;
+	return really_alive(identity) && (id == 0 || atomic_load(&vanished[slot_number(id)]) != id);
 }
 
 struct place {
@@ -62,7 +58,7 @@ static void vanish(struct member *member)
 	ledger_count(COUNT_KILLS, 1);
 	/* Last: from here on the others take what was this member's. */
 	uint32_t id = load_relaxed(&member->world.arena->local->id);
-	atomic_store(&vanished[id & ((1U << TUTTI__SLOT_BITS) - 1)], id);
+	atomic_store(&vanished[slot_number(id)], id);
 }
 
 static void live_once(const struct place *place, uint32_t number)
@@ -101,7 +97,6 @@ void run_threads(const struct options *options, const struct world *world)
 {
 	struct place places[MAX_THREADS];
 	unsigned count = options->members < MAX_THREADS ? options->members : MAX_THREADS;
-	watched = world->arena;
 	really_alive = tutti__os.is_alive;
 	tutti__os.is_alive = is_alive;
 	for (unsigned i = 0; i < count; i++) {

@@ -118,11 +118,13 @@ static void run_recovery(const char *corpse)
 		return;
 	reset_board();
 	unsigned count = stage_count_states(plan.corpse);
-	unsigned tries = ring.quick ? 2 : ring.effort * 3;
+	/* A put that was cut off has the most to repair: there every state. --long: everywhere. */
+	bool every = ring.effort > 1 || strcmp(corpse, "put of a draft, a block") == 0;
+	unsigned tries = every ? count : ring.quick ? 2 : 4;
 	tries = tries < count ? tries : count;
 	for (unsigned i = 0; i < tries && board->first_failure[0] == 0; i++) {
 		plan.corpse_state = 1 + (2 * i + 1) * count / (2 * tries);
-		if (stage_run(&plan) && !ring.linear_only)
+		if (stage_run(&plan) && !ring.linear_only && i % (1 + tries / 4) == 0)
 			kill_everywhere(plan, ring.effort * 2);
 	}
 	report(name);

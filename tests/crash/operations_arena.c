@@ -78,7 +78,7 @@ static void put(struct stage *stage)
 static void look_at_exit(struct stage *stage)
 {
 	unsigned alive = 0;
-	for (uint32_t i = 1; i < TUTTI__SLOT_COUNT; i++) {
+	for (uint32_t i = 1; i <= load_relaxed(&stage->arena->header->slot_cursor) + 1; i++) {
 		uint64_t state = load_acquire(&stage->arena->slots[i].state);
 		alive += tutti__state_status(state) == TUTTI__SLOT_ALIVE && tutti__state_pid(state) == (uint32_t)stage->victim;
 	}
