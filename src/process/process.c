@@ -104,6 +104,7 @@ static tutti_err start_by_fork(tutti_process *process, const char *task, const t
 	if (pid == 0) {
 		tutti__follow_parent(parent);
 		set_member_name(process->arena, options->name ? options->name : task);
+		tutti__arena_set_default(process->arena); /* as in a spawned process: `.arena = NULL` means the same there */
 		run_and_exit(process->arena, task, options->input);
 	}
 	process->pid = pid;
