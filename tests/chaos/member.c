@@ -36,8 +36,7 @@ static void change_guarded(struct member *member, struct guarded *guarded, bool 
 		guarded->second = guarded->first;
 	guarded->first++;
 	/* Mostly for a moment, sometimes long enough for others to fall asleep and for a kill to hit it. */
-	bool is_short = member->hasty || member_random(member, 8);
-	uint32_t moment = member_random(member, is_short ? 5000 : 2000000);
+	uint32_t moment = member_random(member, 8) ? member_random(member, 5000) : member_random(member, 2000000);
 	for (int64_t end = chaos_now() + moment; chaos_now() < end;)
 		atomic_signal_fence(memory_order_seq_cst);
 	guarded->second++;
@@ -51,8 +50,7 @@ static void use_lock(struct member *member)
 	uint32_t number = member_random(member, LOCKS);
 	tutti_lock *lock = member->world.locks[number];
 	tutti_err err =
-		tutti_lock_acquire(lock, member->hasty || member_random(member, 2) ? TUTTI_NOW
-	                                                                       : tutti_us(member_random(member, 30000)));
+		tutti_lock_acquire(lock, member_random(member, 2) ? TUTTI_NOW : tutti_us(member_random(member, 30000)));
 	if (err == TUTTI_ETIMEDOUT || err == TUTTI_EBUSY)
 		return;
 	if (err && err != TUTTI_EOWNERDEAD) {
@@ -76,7 +74,7 @@ static void use_event(struct member *member)
 		err = tutti_event_clear(event);
 		break;
 	case 1:
-		err = tutti_event_wait(event, member->hasty ? TUTTI_NOW : tutti_us(member_random(member, 5000)));
+		err = tutti_event_wait(event, tutti_us(member_random(member, 5000)));
 		break;
 	default:
 		err = tutti_event_set(event);

@@ -16,7 +16,6 @@ struct member {
 	tutti_queue *mailed[HELD]; /* whose handles were sent; kept open for a while */
 	uint32_t (*last)[QUEUES]; /* of each life's messages in each queue the last that this member saw */
 	unsigned lifetime; /* operations until it leaves by itself */
-	bool hasty; /* it never waits: a kill finds it in the middle of an operation */
 	unsigned puts, gets; /* how much it likes each */
 };
 

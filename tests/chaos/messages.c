@@ -47,18 +47,15 @@ static bool is_whole(const void *data, size_t size, uint32_t queue)
 	return true;
 }
 
-/* First the ledger: the shorter the doubt, the fewer messages may be missing. */
 static void take_note(struct member *member, const void *data, size_t size, uint32_t queue)
 {
-	struct content content = {.message = MESSAGES};
-	if (size >= sizeof content)
-		memcpy(&content, data, sizeof content);
-	if (content.message < MESSAGES)
-		ledger_got(content.message);
+	struct content content;
 	if (!is_whole(data, size, queue)) {
 		ledger_fail(CHECK_TORN, "a message of %zu bytes in queue %u", size, queue);
 		return;
 	}
+	memcpy(&content, data, sizeof content);
+	ledger_got(content.message);
 	uint32_t *last = &member->last[content.life][queue];
 	if (content.in_queue + 1 <= *last)
 		ledger_fail(CHECK_ORDER, "queue %u, life %u: number %u came after %u", queue, content.life, content.in_queue,
@@ -79,7 +76,7 @@ static uint32_t random_size(struct member *member, uint32_t limit)
 
 static tutti_time random_time(struct member *member)
 {
-	return member->hasty || member_random(member, 4) ? TUTTI_NOW : tutti_us(member_random(member, 4000));
+	return member_random(member, 4) ? TUTTI_NOW : tutti_us(member_random(member, 4000));
 }
 
 void member_put(struct member *member)

@@ -2,15 +2,12 @@
 /*
  * Members as processes: killed by SIGKILL at random moments, stopped and continued, and
  * replaced. Every second one inherits the world by fork, the others join by descriptor.
- * Half of them are hasty: they never wait, and a timer of their own kills them within
- * some milliseconds, most likely in the middle of an operation.
  */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,27 +27,11 @@ struct place {
 static struct place places[MAX_MEMBERS];
 static uint32_t next_life;
 
-static void die(int signal)
-{
-	(void)signal;
-	kill(getpid(), SIGKILL);
-}
-
-static void make_hasty(struct member *member)
-{
-	struct itimerval soon = {.it_value.tv_usec = 200 + member_random(member, 25000)};
-	member->hasty = true;
-	signal(SIGALRM, die);
-	setitimer(ITIMER_REAL, &soon, NULL);
-}
-
 static _Noreturn void live_in_child(const struct options *options, const struct world *world, uint32_t number)
 {
 	static struct member member;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	member_begin(&member, number, options->seed);
-	if (number / 2 % 2)
-		make_hasty(&member);
 	if (number % 2 == 0)
 		member.world = *world;
 	else if (!world_join(&member.world, world))
@@ -97,11 +78,8 @@ static void note_end(struct place *place, int status, bool killed)
 static void reap_ended(struct place *place)
 {
 	int status;
-	if (place->pid == 0 || waitpid(place->pid, &status, WNOHANG) != place->pid)
-		return;
-	bool killed_itself = place->life / 2 % 2 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-	ledger_count(COUNT_KILLS, killed_itself);
-	note_end(place, status, killed_itself);
+	if (place->pid && waitpid(place->pid, &status, WNOHANG) == place->pid)
+		note_end(place, status, false);
 }
 
 static void kill_member(struct place *place)
@@ -183,7 +161,7 @@ void run_processes(const struct options *options, const struct world *world)
 			else
 				look_for_hung(&places[i]);
 		}
-		chaos_pause(member_random(&dice, 6000000));
+		chaos_pause(member_random(&dice, 12000000));
 		disturb(&dice, &places[member_random(&dice, options->members)]);
 	}
 	end_all(options);
