@@ -159,7 +159,8 @@ static tutti_err check_handle(tutti_arena *arena, enum tutti__kind_number kind, 
 	if (tutti__block_is(arena, handle.offset, kind))
 		return TUTTI_OK;
 	for (int other = 1; other < TUTTI__KIND_COUNT; other++)
-		if (tutti__block_is(arena, handle.offset, (enum tutti__kind_number)other))
+		/* Of its own kind by now: destroyed and reborn between the two looks, so stale. */
+		if (other != (int)kind && tutti__block_is(arena, handle.offset, (enum tutti__kind_number)other))
 			return tutti__fail(TUTTI_EKIND, "this handle is of a %s, not of a %s.", tutti__kinds[other]->name,
 			                   tutti__kinds[kind]->name);
 	return fail_stale(kind);
