@@ -35,6 +35,34 @@ static void copy_parts(unsigned char *to, const struct letter *letter)
 	}
 }
 
+/*
+ * The bytes of a payload at `payload` that share the header's cache line. A getter that
+ * waits looks at that line all the time: it is written last and at one go, together with
+ * the header, so that it crosses to the getter once.
+ */
+static uint64_t beside_header(const unsigned char *payload, const struct letter *letter)
+{
+	uint64_t rest = CACHE_LINE - ((uintptr_t)payload - TUTTI__HEADER_SIZE) % CACHE_LINE - TUTTI__HEADER_SIZE;
+	return rest < letter->size ? rest : letter->size;
+}
+
+static void copy_beyond_line(unsigned char *payload, const struct letter *letter)
+{
+	if (letter->count > 1) {
+		copy_parts(payload, letter);
+		return;
+	}
+	uint64_t first = beside_header(payload, letter);
+	if (letter->size > first)
+		memcpy(payload + first, (const unsigned char *)letter->parts->data + first, letter->size - first);
+}
+
+static void copy_beside_header(unsigned char *payload, const struct letter *letter)
+{
+	if (letter->count == 1 && letter->size)
+		memcpy(payload, letter->parts->data, beside_header(payload, letter));
+}
+
 static bool has_room(const struct tutti__queue *shared, uint64_t size)
 {
 	if (shared->max_items == UINT64_MAX && shared->max_bytes == UINT64_MAX)
@@ -63,6 +91,18 @@ static void link_segment(tutti_arena *arena, struct tutti__queue *shared, uint64
 	store_release(&shared->put.position, segment + TUTTI__SEGMENT_HEAD);
 }
 
+/*
+ * The next message is probably like this one: its lines are asked for now, so that they
+ * come while the latch's release waits for ours to go. Not the one that a waiting getter looks at.
+ */
+static void prefetch_next(tutti_arena *arena, const struct tutti__queue *shared, uint64_t next, uint64_t entry_size)
+{
+	const unsigned char *from = tutti__at(arena, next + CACHE_LINE);
+	const unsigned char *end = tutti__at(arena, load_relaxed(&shared->tail_end) + TUTTI__HEADER_SIZE);
+	const unsigned char *to = from + entry_size;
+	prefetch_to_write(from, to < end ? to : end);
+}
+
 /* Under the latch, with room in the tail segment. */
 static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const struct letter *letter)
 {
@@ -76,7 +116,7 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 		store_release(tutti__header_at(arena, tail),
 		              tutti__header_make(kind, letter->encoding, kind == TUTTI__ENTRY_INLINE ? letter->size : 0));
 	if (kind == TUTTI__ENTRY_INLINE)
-		copy_parts(payload, letter);
+		copy_beyond_line(payload, letter);
 	else
 		*(struct tutti__block_entry *)payload = (struct tutti__block_entry){letter->block, letter->size};
 	store_relaxed(tutti__header_at(arena, next), 0);
@@ -90,6 +130,8 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 		tutti__block_set_owner(arena, letter->block, TUTTI__SHARED);
 		if (TUTTI__BUG(3))
 			store_release(&shared->pending, 0);
+	} else {
+		copy_beside_header(payload, letter);
 	}
 	/* COMMIT. Release: pairs with the getter's acquire of the header; makes the payload visible. */
 	store_release(tutti__header_at(arena, tail),
@@ -99,6 +141,7 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 	store_release(&shared->put.position, next);
 	store_release(&shared->put.count, count);
 	store_release(&shared->put.bytes, bytes);
+	prefetch_next(arena, shared, next, next - tail);
 }
 
 /* Under the latch. `*spare` is a segment of the caller's, taken if needed and then set to 0. */

@@ -24,6 +24,7 @@
  *  19  the heap's counts are not made anew
  *  20  a destroyed queue forgets a segment before it is the destroyer's
  *  21  the recovery of a put moves the tail before it clears the note
+ *  43  a worker's claim is noted after its job has left the queue
  */
 #ifndef TUTTI_OS_SEEDED_BUG_H
 #define TUTTI_OS_SEEDED_BUG_H

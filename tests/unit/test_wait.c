@@ -173,7 +173,7 @@ static void one_member_spins_at_a_time(void **state)
 	store_relaxed(&scene.hints.spinner, (uint32_t)(fake.now / 1000) | 1);
 	int64_t before = fake.now;
 	assert_false(spin());
-	assert_in_range(fake.looks, 0, 100); /* a quick look, no spinning by the clock */
+	assert_in_range(fake.looks, 0, 600); /* a quick look of a microsecond, no spinning by the clock */
 	assert_true(fake.now - before <= 1000);
 	/* A spinner that was killed is forgotten after a moment. */
 	fake.now += 5000000;
