@@ -6,6 +6,7 @@
  */
 #include "traffic.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -178,11 +179,19 @@ static void take_seat(struct seat *seat)
 	}
 }
 
+/* True if the member has ended, and how. One that ended by itself while it was being seized was reaped by that. */
+static bool has_ended(const struct seat *seat, int *status)
+{
+	*status = 0;
+	pid_t reaped = waitpid(seat->pid, status, WNOHANG);
+	return reaped == seat->pid || (reaped < 0 && errno == ECHILD);
+}
+
 static void look_after_seat(struct seat *seat)
 {
 	int status;
 	struct life *life = &ledger->lives[seat->life];
-	if (waitpid(seat->pid, &status, WNOHANG) == seat->pid) {
+	if (has_ended(seat, &status)) {
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 3)
 			_exit(3); /* it has written its finding */
 		if (WIFSIGNALED(status))
@@ -285,7 +294,7 @@ static void end_traffic(void)
 			int status;
 			if (seat->role != order[i])
 				continue;
-			while (waitpid(seat->pid, &status, WNOHANG) == 0) {
+			while (!has_ended(seat, &status)) {
 				if (tutti__os.clock_now() > deadline)
 					fail(HUNG, "K1: a member does not end: it waits for something");
 				pause_for(TIME_SLICE);
