@@ -74,6 +74,8 @@ struct tutti__queue {
 	atomic_u64 tail_end; /* where the tail segment's last header may lie */
 	atomic_u64 pending; /* a block on its way in */
 	atomic_u64 pending_segment;
+	/* What the getters had done when the putters last looked: the least that they have done by now. */
+	atomic_u64 seen_count, seen_bytes;
 	struct tutti__wait_hints room_hints;
 	/* Written by getters. */
 	alignas(64) struct tutti__latch get_latch;

@@ -63,14 +63,38 @@ static void copy_beside_header(unsigned char *payload, const struct letter *lett
 		memcpy(payload, letter->parts->data, beside_header(payload, letter));
 }
 
-static bool has_room(const struct tutti__queue *shared, uint64_t size)
+static bool is_bounded(const struct tutti__queue *shared)
 {
-	if (shared->max_items == UINT64_MAX && shared->max_bytes == UINT64_MAX)
-		return true;
-	uint64_t items = load_relaxed(&shared->put.count) - load_acquire(&shared->got.count);
-	uint64_t bytes = load_relaxed(&shared->put.bytes) - load_acquire(&shared->got.bytes);
+	return shared->max_items != UINT64_MAX || shared->max_bytes != UINT64_MAX;
+}
+
+/* If the getters have got `count` messages with `bytes`. */
+static bool fits(const struct tutti__queue *shared, uint64_t size, uint64_t count, uint64_t bytes)
+{
+	uint64_t items = load_relaxed(&shared->put.count) - count;
+	bytes = load_relaxed(&shared->put.bytes) - bytes;
 	return items < shared->max_items &&
 	       (items == 0 || (bytes <= shared->max_bytes && size <= shared->max_bytes - bytes));
+}
+
+static bool has_room(const struct tutti__queue *shared, uint64_t size)
+{
+	return !is_bounded(shared) ||
+	       fits(shared, size, load_acquire(&shared->got.count), load_acquire(&shared->got.bytes));
+}
+
+/*
+ * Under the latch: the same, and the getters' line is read only when what was seen there last
+ * time does not do. Looked at by each put it would cross between the CPUs twice a message.
+ * Bytes first, as the getter stores them last: so the two never say more than was got.
+ */
+static bool find_room(struct tutti__queue *shared, uint64_t size)
+{
+	if (!is_bounded(shared) || fits(shared, size, load_relaxed(&shared->seen_count), load_relaxed(&shared->seen_bytes)))
+		return true;
+	store_relaxed(&shared->seen_bytes, load_acquire(&shared->got.bytes));
+	store_relaxed(&shared->seen_count, load_acquire(&shared->got.count));
+	return fits(shared, size, load_relaxed(&shared->seen_count), load_relaxed(&shared->seen_bytes));
 }
 
 /* Under the latch: the segment, the caller's own, becomes the chain's last. */
@@ -150,7 +174,7 @@ static enum append_result append(tutti_arena *arena, struct tutti__queue *shared
 {
 	if (unlikely(load_relaxed(&shared->is_shut)))
 		return IS_SHUT;
-	if (unlikely(!has_room(shared, letter->size)))
+	if (unlikely(!find_room(shared, letter->size)))
 		return NO_ROOM;
 	if (unlikely(load_relaxed(&shared->put.position) + entry_size_of(letter) > load_relaxed(&shared->tail_end))) {
 		if (*spare == 0 ||
