@@ -398,12 +398,16 @@ void tutti__item_recover(tutti_arena *arena, uint64_t parcel, uint32_t dead, boo
 	struct tutti__parcel *item = tutti__parcel_at(arena, parcel);
 	uint64_t state = load_acquire(&item->state);
 	unsigned status = tutti__item_status(state);
+	struct tutti__queue *shared = tutti__at(arena, item->queue);
+	/* Who gave it back may have been killed before the mark: then nobody would look. */
+	if (status == TUTTI__ITEM_GIVEN_BACK && load_acquire(&shared->given_back) == 0)
+		announce_given_back(arena, shared);
 	if (tutti__item_holder(state) != dead || (status != TUTTI__ITEM_TAKING && status != TUTTI__ITEM_OPEN))
 		return;
 	uint64_t next = clean ? make_state(TUTTI__ITEM_OPEN, redelivered_of(state), TUTTI__KEPT)
 	                      : make_state(TUTTI__ITEM_GIVEN_BACK, TUTTI__ITEM_REDELIVERED, 0);
 	if (cas_u64(&item->state, state, next) && !clean)
-		announce_given_back(arena, tutti__at(arena, item->queue));
+		announce_given_back(arena, shared);
 }
 
 void tutti__joinable_destroy(tutti_arena *arena, struct tutti__queue *shared)

@@ -42,8 +42,9 @@ static void shut_queue(tutti_arena *arena, tutti_handle queue, uint32_t holder)
 static void destroy(tutti_arena *arena, uint64_t offset)
 {
 	struct tutti__pipe_end *end = tutti__at(arena, offset);
-	shut_queue(arena, end->queues[TUTTI__PIPE_OUT], tutti__block_holder(offset));
+	/* In this order: whom the other end's TUTTI_EOF has reached is refused when it sends, even if we die here. */
 	shut_queue(arena, end->queues[TUTTI__PIPE_IN], tutti__block_holder(offset));
+	shut_queue(arena, end->queues[TUTTI__PIPE_OUT], tutti__block_holder(offset));
 }
 
 const struct tutti__kind tutti__pipe_kind = {.name = "pipe", .is_object = true, .destroy = destroy};
