@@ -23,7 +23,7 @@ static atomic_u64 *link_behind(tutti_arena *arena, struct tutti__queue *shared, 
 void tutti__item_begin(tutti_arena *arena, struct tutti__queue *shared, uint32_t id, uint64_t parcel, uint64_t position)
 {
 	struct tutti__parcel *item = tutti__parcel_at(arena, parcel);
-	item->queue = tutti__offset(arena, shared);
+	store_relaxed(&item->queue, tutti__offset(arena, shared));
 	store_relaxed(&item->next, 0);
 	store_relaxed(&item->previous, load_relaxed(&shared->open_last));
 	store_relaxed(&item->value, position);
@@ -398,7 +398,7 @@ void tutti__item_recover(tutti_arena *arena, uint64_t parcel, uint32_t dead, boo
 	struct tutti__parcel *item = tutti__parcel_at(arena, parcel);
 	uint64_t state = load_acquire(&item->state);
 	unsigned status = tutti__item_status(state);
-	struct tutti__queue *shared = tutti__at(arena, item->queue);
+	struct tutti__queue *shared = tutti__at(arena, load_relaxed(&item->queue));
 	/* Who gave it back may have been killed before the mark: then nobody would look. */
 	if (status == TUTTI__ITEM_GIVEN_BACK && load_acquire(&shared->given_back) == 0)
 		announce_given_back(arena, shared);
