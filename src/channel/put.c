@@ -12,10 +12,8 @@ struct letter {
 	size_t count;
 	uint64_t size; /* of all parts */
 	uint32_t encoding;
+	bool is_parcel; /* the block is a parcel */
 	uint64_t block; /* holds the payload if it is not inline; the caller's own until committed */
-	bool is_parcel; /* that block is a parcel */
-	const tutti_handle *carried;
-	size_t carried_count;
 };
 
 /* Why an entry did not go in. */
@@ -276,14 +274,15 @@ static tutti_err check_size(const struct tutti__queue *shared, uint64_t size)
 	                   (unsigned long long)size, shared->object.name, (unsigned long long)shared->max_message);
 }
 
-static tutti_err prepare_parcel(tutti_queue *queue, struct letter *letter, int64_t deadline)
+static tutti_err prepare_parcel(tutti_queue *queue, struct letter *letter, const tutti_handle *carried,
+                                size_t carried_count, tutti_time timeout)
 {
 	tutti_arena *arena = queue->reference.arena;
 	tutti_err err;
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout);
 	if (tutti__use(&queue->reference, &err) == 0)
 		return err;
-	err =
-		tutti__parcel_create(arena, letter->carried, letter->carried_count, letter->size, 0, deadline, &letter->block);
+	err = tutti__parcel_create(arena, carried, carried_count, letter->size, 0, deadline, &letter->block);
 	if (err) {
 		letter->block = 0;
 		return err;
@@ -301,35 +300,37 @@ static void drop_letter(tutti_queue *queue, const struct letter *letter)
 		(letter->is_parcel ? tutti__parcel_free : tutti__block_free)(queue->reference.arena, letter->block);
 }
 
+static tutti_err measure(const tutti_queue *queue, struct letter *letter)
+{
+	letter->size = 0;
+	for (size_t i = 0; i < letter->count; i++)
+		letter->size += letter->parts[i].size;
+	return check_size(queue->shared, letter->size);
+}
+
 /* Fills in size and, for a large message, a block with its bytes. */
 static tutti_err prepare(tutti_queue *queue, struct letter *letter, tutti_time timeout)
 {
 	tutti_arena *arena = queue->reference.arena;
-	letter->size = 0;
-	for (size_t i = 0; i < letter->count; i++)
-		letter->size += letter->parts[i].size;
-	tutti_err err = check_size(queue->shared, letter->size);
-	bool is_parcel = queue->shared->is_joinable || letter->carried_count;
-	if (likely(err || (letter->size <= TUTTI__INLINE_MAX && !is_parcel)))
+	tutti_err err = measure(queue, letter);
+	if (unlikely(queue->shared->is_joinable))
+		return err ? err : prepare_parcel(queue, letter, NULL, 0, timeout);
+	if (likely(err || letter->size <= TUTTI__INLINE_MAX))
 		return err;
 	if (tutti__use(&queue->reference, &err) == 0)
 		return err;
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout);
-	if (is_parcel)
-		return prepare_parcel(queue, letter, deadline);
 	err = tutti__block_alloc(arena, TUTTI__KIND_RAW, letter->size, deadline, &letter->block);
 	if (!err)
 		copy_parts(tutti__at(arena, letter->block), letter);
 	return err;
 }
 
-static tutti_err put_one(tutti_queue *queue, struct letter *letter, tutti_time timeout)
+/* A letter that has been prepared. */
+static tutti_err put_one(tutti_queue *queue, const struct letter *letter, tutti_time timeout)
 {
 	size_t done = 0;
-	tutti_err err = prepare(queue, letter, timeout);
-	if (err)
-		return err;
-	err = put_letters(queue, letter, 1, &done, timeout);
+	tutti_err err = put_letters(queue, letter, 1, &done, timeout);
 	if (unlikely(done == 0))
 		drop_letter(queue, letter);
 	return err;
@@ -339,21 +340,23 @@ tutti_err tutti_queue_put_gather(tutti_queue *queue, const tutti_view *parts, si
                                  tutti_time timeout)
 {
 	struct letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
-	return put_one(queue, &letter, timeout);
+	tutti_err err = prepare(queue, &letter, timeout);
+	return err ? err : put_one(queue, &letter, timeout);
 }
 
 tutti_err tutti_queue_put_with(tutti_queue *queue, const tutti_view *parts, size_t count, tutti_encoding encoding,
                                const tutti_handle *carried, size_t carried_count, tutti_time timeout)
 {
-	struct letter letter = {.parts = parts,
-	                        .count = count,
-	                        .encoding = (uint32_t)encoding,
-	                        .carried = carried,
-	                        .carried_count = carried_count};
+	struct letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
+	if (carried_count == 0)
+		return tutti_queue_put_gather(queue, parts, count, encoding, timeout);
 	if (carried_count > TUTTI__CARRIED_MAX)
 		return tutti__fail(TUTTI_EINVAL, "a message carries at most %d handles, not %zu. Send several.",
 		                   TUTTI__CARRIED_MAX, carried_count);
-	return put_one(queue, &letter, timeout);
+	tutti_err err = measure(queue, &letter);
+	if (!err)
+		err = prepare_parcel(queue, &letter, carried, carried_count, timeout);
+	return err ? err : put_one(queue, &letter, timeout);
 }
 
 tutti_err tutti_queue_put(tutti_queue *queue, const void *data, size_t size, tutti_time timeout)
