@@ -181,6 +181,56 @@ static void what_is_dropped_is_let_go(void **state)
 	end();
 }
 
+/* A queue that is mailed to itself waits there; who gets the message has it. */
+static void a_queue_mailed_to_itself_comes_back(void **state)
+{
+	(void)state;
+	tutti_queue *queue = new_queue("ring");
+	tutti_handle handle = tutti_queue_handle(queue);
+	tutti_message message;
+	OK(put_with(queue, 10, &handle, 1));
+	tutti_queue_close(queue);
+	OK(tutti_queue_at(&queue, arena, handle)); /* it lives */
+	OK(tutti_queue_get(queue, &message, TUTTI_NOW));
+	tutti_queue_close(queue);
+	OK(tutti_queue_at(&queue, arena, message.carried[0]));
+	tutti_queue_close(queue);
+	tutti_message_release(&message);
+	expect_gone(handle);
+	end();
+}
+
+struct waiter {
+	tutti_queue *queue;
+	atomic_u32 *stage;
+};
+
+static void wait_to_put(void *context)
+{
+	struct waiter *waiter = context;
+	store_release(waiter->stage, 1);
+	REQUIRE(tutti_queue_put(waiter->queue, "x", 1, TUTTI_FOREVER) == TUTTI_ESHUTDOWN);
+}
+
+static void shutting_down_at_once_releases_putters(void **state)
+{
+	(void)state;
+	arena = support_arena(0);
+	tutti_queue *queue;
+	OK(tutti_queue_open(&queue, &(tutti_queue_options){.arena = arena, .max_items = 3}));
+	for (int i = 0; i < 3; i++)
+		OK(put_with(queue, 5000, NULL, 0));
+	struct waiter waiter = {.queue = queue, .stage = support_shared(sizeof(atomic_u32))};
+	pid_t putter = support_fork(wait_to_put, &waiter);
+	UNTIL(5000, load_acquire(waiter.stage) == 1 && support_is_asleep(putter));
+	OK(tutti_queue_shutdown_now(queue));
+	support_join_child(putter);
+	assert_int_equal(tutti_queue_size(queue), 0);
+	EXPECT(TUTTI_EOF, tutti_queue_get(queue, &(tutti_message){0}, TUTTI_NOW));
+	tutti_queue_close(queue);
+	end();
+}
+
 /* Each queue's only handle is in a message of the one before: no stack may grow with their number. */
 static void a_long_chain_of_mailed_queues_is_let_go(void **state)
 {
@@ -309,6 +359,8 @@ int main(int argc, char **argv)
 		TEST(a_message_carries_up_to_a_thousand_handles),
 		TEST(what_is_dropped_is_let_go),
 		TEST(a_long_chain_of_mailed_queues_is_let_go),
+		TEST(a_queue_mailed_to_itself_comes_back),
+		TEST(shutting_down_at_once_releases_putters),
 		TEST(handles_that_are_none_are_refused),
 		TEST(a_refused_put_holds_nothing),
 		TEST(a_mailed_queue_survives_its_sender),

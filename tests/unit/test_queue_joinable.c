@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The joinable queue: what is unfinished, whose it is, what a death and an exit give back, shutdown at once. */
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -265,6 +266,55 @@ static void a_waiting_getter_gets_what_is_given_back(void **state)
 	end(queue);
 }
 
+static void a_poller_is_told_of_what_is_given_back(void **state)
+{
+	(void)state;
+	tutti_queue *queue = new_queue((tutti_queue_options){0});
+	struct pollfd entry = {.events = POLLIN};
+	put(queue, 3);
+	OK(tutti_queue_fd(queue, &entry.fd));
+	run_getter((struct getter){.queue = queue, .gets = 1});
+	for (int64_t limit = support_now() + 5000000000; support_now() < limit;) {
+		tutti_message message;
+		assert_int_equal(poll(&entry, 1, 2000), 1); /* at first perhaps for what the dead one took */
+		if (tutti_queue_get(queue, &message, TUTTI_NOW) == TUTTI_OK) {
+			assert_true(message.redelivered);
+			tutti_message_release(&message);
+			break;
+		}
+	}
+	OK(tutti_queue_task_done(queue));
+	OK(tutti_queue_join(queue, TUTTI_NOW));
+	end(queue);
+}
+
+static void a_full_arena_can_be_drained(void **state)
+{
+	(void)state;
+	static unsigned char bytes[2000];
+	arena = support_arena(2 * MEBIBYTE);
+	tutti_queue *queue = new_queue((tutti_queue_options){0});
+	tutti_err err;
+	unsigned count = 0;
+	support_fill(bytes, sizeof bytes, 1);
+	while ((err = tutti_queue_put(queue, bytes, sizeof bytes, TUTTI_NOW)) == TUTTI_OK)
+		count++;
+	assert_int_equal(err, TUTTI_ENOMEM);
+	check(queue);
+	for (unsigned i = 0; i < count; i++) {
+		tutti_message message;
+		OK(tutti_queue_get(queue, &message, TUTTI_NOW));
+		assert_true(support_is_filled(message.view.data, sizeof bytes, 1));
+		tutti_message_release(&message);
+		OK(tutti_queue_task_done(queue));
+	}
+	OK(tutti_queue_join(queue, TUTTI_NOW));
+	put(queue, 1);
+	get(queue, NULL);
+	OK(tutti_queue_task_done(queue));
+	end(queue);
+}
+
 static void after_a_clean_exit_nothing_is_given_back(void **state)
 {
 	(void)state;
@@ -385,6 +435,8 @@ int main(int argc, char **argv)
 		TEST(handles_travel_and_come_again),
 		TEST(what_a_killed_getter_had_is_given_back_first),
 		TEST(a_waiting_getter_gets_what_is_given_back),
+		TEST(a_poller_is_told_of_what_is_given_back),
+		TEST(a_full_arena_can_be_drained),
 		TEST(after_a_clean_exit_nothing_is_given_back),
 		TEST(shutting_down_at_once_drops_and_releases_joiners),
 		TEST(what_is_given_back_to_a_dropped_queue_is_dropped),
