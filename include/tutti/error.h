@@ -41,7 +41,9 @@ extern "C" {
 	X(EWORKERDIED, "the worker died")                                                                                  \
 	X(ECANCELLED, "cancelled before it started")                                                                       \
 	X(ECORRUPT, "the arena is damaged") /* reserved */                                                                 \
-	X(EDESCRIPTORS, "no file descriptor is left")
+	X(EDESCRIPTORS, "no file descriptor is left")                                                                      \
+	X(EBROKEN, "the barrier is broken")                                                                                \
+	X(EBOUND, "released more often than acquired")
 
 /* clang-format off */
 typedef enum tutti_err {

@@ -21,6 +21,7 @@ typedef struct tutti_lock tutti_lock;
 typedef struct tutti_lock_options {
 	tutti_arena *arena; /* default: the default arena */
 	const char *name; /* at most 39 bytes, for errors and views; default: "lock" */
+	bool handover; /* any member may release it, as a semaphore of one; default: only the process that holds it */
 } tutti_lock_options;
 
 /* Makes a lock, free. `options` may be NULL. TUTTI_ENOMEM, TUTTI_EINVAL. */
@@ -44,7 +45,8 @@ TUTTI_API tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout);
 
 /*
  * Releases it. TUTTI_EPERM: this process does not hold it. Any thread of the holder may release,
- * and any member a lock whose holder exited cleanly without releasing it.
+ * and any member a lock whose holder exited cleanly without releasing it, or one with `handover`. With
+ * `handover` TUTTI_EBOUND: nobody holds it.
  */
 TUTTI_API tutti_err tutti_lock_release(tutti_lock *lock);
 

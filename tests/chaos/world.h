@@ -9,6 +9,8 @@ struct world {
 	tutti_arena *arena;
 	tutti_queue *queues[QUEUES]; /* two unbounded ones, one bounded by items, one by bytes */
 	tutti_queue *mail; /* handles travel here */
+	tutti_queue *courier; /* and here with what they name */
+	tutti_queue *jobs; /* joinable */
 	tutti_lock *locks[LOCKS];
 	tutti_event *events[EVENTS];
 };

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A barrier: `parties` members or threads wait for each other, again and again.
+ *
+ * A party that is killed while it waits breaks it, as does one whose wait runs out of time:
+ * all that wait get TUTTI_EBROKEN, and so does everyone who comes, until it is reset.
+ *
+ * Threads: any. Fork: inherited. Signals: not in handlers. Kill: see above.
+ */
+#ifndef TUTTI_BARRIER_H
+#define TUTTI_BARRIER_H
+
+#include <tutti/arena.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tutti_barrier tutti_barrier;
+
+typedef struct tutti_barrier_options {
+	tutti_arena *arena; /* default: the default arena */
+	const char *name; /* at most 39 bytes, for errors and views; default: "barrier" */
+} tutti_barrier_options;
+
+/* Makes one for `parties` (1 or more). `options` may be NULL. TUTTI_ENOMEM, TUTTI_EINVAL. */
+TUTTI_API tutti_err tutti_barrier_open(tutti_barrier **barrier, uint32_t parties, const tutti_barrier_options *options);
+
+/* Opens an existing one. TUTTI_ESTALE, TUTTI_EFOREIGN, TUTTI_EKIND. `arena` NULL: the default one. */
+TUTTI_API tutti_err tutti_barrier_at(tutti_barrier **barrier, tutti_arena *arena, tutti_handle handle);
+
+/* Gives back this handle; the barrier lives while somebody has one. NULL is fine. */
+TUTTI_API void tutti_barrier_close(tutti_barrier *barrier);
+
+TUTTI_API tutti_handle tutti_barrier_handle(const tutti_barrier *barrier);
+
+/*
+ * Waits until all parties are there. The one that comes last runs `action(context)` (may be
+ * NULL) while the others still wait; false from it breaks the barrier.
+ * `index` (may be NULL): 0 to parties - 1, in order of arrival.
+ * TUTTI_EBROKEN: broken, by a time-out, an abort, a reset, a failed action or a death (the text says
+ * which). The caller's own time-out is TUTTI_EBROKEN too. TUTTI_EINTR: a signal handler ran; the caller
+ * no longer waits, the barrier is as before.
+ */
+TUTTI_API tutti_err tutti_barrier_wait(tutti_barrier *barrier, bool (*action)(void *context), void *context,
+                                       uint32_t *index, tutti_time timeout);
+
+/* Breaks it. */
+TUTTI_API tutti_err tutti_barrier_abort(tutti_barrier *barrier);
+
+/* Makes it whole and empty again; those that wait now get TUTTI_EBROKEN. */
+TUTTI_API tutti_err tutti_barrier_reset(tutti_barrier *barrier);
+
+TUTTI_API bool tutti_barrier_is_broken(const tutti_barrier *barrier);
+TUTTI_API uint32_t tutti_barrier_waiting(const tutti_barrier *barrier);
+TUTTI_API uint32_t tutti_barrier_parties(const tutti_barrier *barrier);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

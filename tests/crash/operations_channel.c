@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is more than a queue of bytes: messages that carry handles, joinable queues, pipes. An object lives exactly as
+ * long as somebody or some message holds it, an item is unfinished until it is done, an end that dies is the other's end.
+ */
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "channel/joinable.h"
+#include "messages.h"
+#include "ring.h"
+
+enum { SMALL = 64, BIG = 5000, ITEMS = 3, SENT = 2, INSIDE = 77 };
+
+/* The survivor's, inherited by victim and checker. */
+static tutti_queue *jobs;
+
+/* The victim's. */
+static tutti_queue *mailed;
+static tutti_pipe *far;
+
+/* Puts a message that carries the handle. */
+static tutti_err put_with(tutti_queue *queue, size_t size, unsigned id, tutti_handle handle)
+{
+	static unsigned char bytes[LARGEST];
+	message_write(bytes, size, id);
+	return tutti_queue_put_with(queue, &(tutti_view){bytes, size}, 1, TUTTI_RAW, &handle, 1, TUTTI_NOW);
+}
+
+static void take_reference(void *handle)
+{
+	tutti_err err = TUTTI_OK;
+	if (tutti__use(handle, &err) == 0) /* a handle begins with its reference */
+		must(err, "an inherited handle");
+}
+
+/* --- handles in messages ---------------------------------------------------------------------------------------- */
+
+static void open_mailed(struct stage *stage)
+{
+	must(tutti_queue_open(&mailed, &(tutti_queue_options){.arena = stage->arena, .name = "mailed"}), "open");
+	must(message_put(mailed, SMALL, INSIDE, TUTTI_NOW), "put");
+}
+
+static void put_mailed(struct stage *stage)
+{
+	must(put_with(stage->queue, stage->operation->size, 0, tutti_queue_handle(mailed)), "put_with");
+	tutti_queue_close(mailed);
+}
+
+/* By the survivor: the message has the only handle. */
+static void mail(struct stage *stage)
+{
+	open_mailed(stage);
+	put_mailed(stage);
+}
+
+static void get_mailed(struct stage *stage)
+{
+	must(tutti_queue_get(stage->queue, &stage->message, TUTTI_NOW), "get");
+	tutti_message_release(&stage->message);
+}
+
+static void get_mailed_into(struct stage *stage)
+{
+	static unsigned char buffer[LARGEST];
+	must(tutti_queue_get_into(stage->queue, buffer, sizeof buffer, NULL, TUTTI_NOW), "get_into");
+}
+
+static void drop_mailed(struct stage *stage) { must(tutti_queue_shutdown_now(stage->queue), "shutdown_now"); }
+
+static void open_nest(struct stage *stage)
+{
+	open_mailed(stage);
+	must(tutti_queue_open(&stage->own_queue, &(tutti_queue_options){.arena = stage->arena}), "open");
+	must(put_with(stage->own_queue, SMALL, 0, tutti_queue_handle(mailed)), "put_with");
+	must(put_with(stage->own_queue, BIG, 1, tutti_queue_handle(mailed)), "put_with");
+	tutti_queue_close(mailed);
+}
+
+static void close_nest(struct stage *stage) { tutti_queue_close(stage->own_queue); }
+
+/* What the message carries is there, with what is in it. */
+static void open_carried(struct stage *stage, const tutti_message *message)
+{
+	tutti_message inside;
+	if (message->carried_count != 1)
+		fail(TORN, "K2: a message carries %zu handles, not 1", message->carried_count);
+	tutti_err err = tutti_queue_at(&mailed, stage->arena, message->carried[0]);
+	if (err)
+		fail(LOST, "K2: opening what a message carries answers %s: %s", tutti_error_name(err), tutti_last_error());
+	if (tutti_queue_get(mailed, &inside, TUTTI_NOW) != TUTTI_OK ||
+	    message_read(inside.view.data, inside.view.size) != INSIDE)
+		fail(LOST, "K2: the queue that a message carries has lost its message");
+	tutti_message_release(&inside);
+	tutti_queue_close(mailed);
+}
+
+/* True if the message is still in the queue. */
+static bool find_mailed(struct stage *stage)
+{
+	tutti_message message;
+	tutti_err err = tutti_queue_get(stage->queue, &message, TUTTI_NOW);
+	if (err == TUTTI_EEMPTY || err == TUTTI_EOF)
+		return false;
+	if (err)
+		fail(HUNG, "K1: get answers %s: %s", tutti_error_name(err), tutti_last_error());
+	if (message.view.size != stage->operation->size || message_read(message.view.data, message.view.size) != 0)
+		fail(TORN, "K2: a message of %zu bytes is not what was put", message.view.size);
+	open_carried(stage, &message);
+	tutti_message_release(&message);
+	return true;
+}
+
+static void check_put(struct stage *stage)
+{
+	bool found = find_mailed(stage);
+	if (board->has_returned && !found)
+		fail(LOST, "K2: the put had returned, but its message is not there");
+	board->outcome = found;
+}
+
+static void check_get(struct stage *stage)
+{
+	bool found = find_mailed(stage);
+	if (board->has_returned && found)
+		fail(TORN, "K2: the get had returned, but its message is still there");
+	board->outcome = !found;
+}
+
+static void check_nothing(struct stage *stage) { (void)stage; }
+
+/* --- the joinable queue ------------------------------------------------------------------------------------------ */
+
+static void open_jobs(struct stage *stage)
+{
+	must(tutti_queue_open(&jobs, &(tutti_queue_options){.arena = stage->arena, .name = "jobs", .joinable = true}),
+	     "open");
+	for (unsigned id = 0; id < ITEMS; id++)
+		must(message_put(jobs, stage->operation->size, id, TUTTI_NOW), "put");
+}
+
+static void open_jobs_and_get(struct stage *stage)
+{
+	open_jobs(stage);
+	must(tutti_queue_get(jobs, &stage->message, TUTTI_NOW), "get");
+	tutti_message_release(&stage->message);
+}
+
+/* Item 0 was a killed getter's. */
+static void open_jobs_and_die(struct stage *stage)
+{
+	open_jobs(stage);
+	pid_t pid = fork();
+	if (pid == 0) {
+		must(tutti_queue_get(jobs, &stage->message, TUTTI_NOW), "get");
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	tutti_arena_sweep(stage->arena);
+}
+
+static void find_jobs(struct stage *stage)
+{
+	(void)stage;
+	take_reference(jobs);
+}
+
+static void get_job(struct stage *stage)
+{
+	must(tutti_queue_get(jobs, &stage->message, TUTTI_NOW), "get");
+	tutti_message_release(&stage->message);
+}
+
+static void get_job_into(struct stage *stage)
+{
+	static unsigned char buffer[LARGEST];
+	(void)stage;
+	must(tutti_queue_get_into(jobs, buffer, sizeof buffer, NULL, TUTTI_NOW), "get_into");
+}
+
+static void get_two_jobs(struct stage *stage)
+{
+	get_job(stage);
+	get_job(stage);
+}
+
+static void put_job(struct stage *stage) { must(message_put(jobs, stage->operation->size, ITEMS, TUTTI_NOW), "put"); }
+
+static void put_job_in_two_steps(struct stage *stage)
+{
+	tutti_draft draft;
+	must(tutti_queue_put_begin(jobs, &draft, stage->operation->size), "put_begin");
+	message_write(draft.data, draft.size, ITEMS);
+	must(tutti_queue_put_commit(&draft, TUTTI_NOW), "put_commit");
+}
+
+static void end_job(struct stage *stage)
+{
+	(void)stage;
+	must(tutti_queue_task_done(jobs), "task_done");
+}
+
+static void join_in_vain(struct stage *stage)
+{
+	(void)stage;
+	if (tutti_queue_join(jobs, tutti_ms(1)) != TUTTI_ETIMEDOUT)
+		must(TUTTI_EINVAL, "a join of what is not done");
+}
+
+static void drop_jobs(struct stage *stage)
+{
+	(void)stage;
+	must(tutti_queue_shutdown_now(jobs), "shutdown_now");
+}
+
+static void open_own_jobs(struct stage *stage)
+{
+	open_mailed(stage);
+	must(tutti_queue_open(&stage->own_queue, &(tutti_queue_options){.arena = stage->arena, .joinable = true}), "open");
+	for (unsigned id = 0; id < ITEMS; id++)
+		must(put_with(stage->own_queue, id == 1 ? BIG : SMALL, id, tutti_queue_handle(mailed)), "put_with");
+	tutti_queue_close(mailed);
+	for (unsigned i = 0; i < 2; i++) {
+		must(tutti_queue_get(stage->own_queue, &stage->message, TUTTI_NOW), "get");
+		tutti_message_release(&stage->message);
+	}
+}
+
+struct seen {
+	unsigned count, first, redelivered;
+	bool is_in[ITEMS + 1];
+};
+
+static void take_jobs(struct stage *stage, struct seen *seen)
+{
+	tutti_message message;
+	tutti_err err;
+	while ((err = tutti_queue_get(jobs, &message, TUTTI_NOW)) == TUTTI_OK) {
+		unsigned id = message_read(message.view.data, message.view.size);
+		if (id > ITEMS || message.view.size != stage->operation->size || seen->is_in[id])
+			fail(TORN, "K2: item %u of %zu bytes comes out of the joinable queue%s", id, message.view.size,
+			     id <= ITEMS && seen->is_in[id] ? " a second time" : "");
+		seen->is_in[id] = true;
+		seen->first = id < seen->first ? id : seen->first;
+		seen->redelivered += message.redelivered;
+		seen->count++;
+		tutti_message_release(&message);
+	}
+	if (err != TUTTI_EEMPTY && err != TUTTI_EOF)
+		fail(HUNG, "K1: get answers %s: %s", tutti_error_name(err), tutti_last_error());
+}
+
+static unsigned end_all_jobs(void)
+{
+	unsigned count = 0;
+	tutti_err err;
+	while ((err = tutti_queue_task_done(jobs)) == TUTTI_OK)
+		count++;
+	if (err != TUTTI_EBOUND)
+		fail(HUNG, "K1: task_done answers %s: %s", tutti_error_name(err), tutti_last_error());
+	if ((err = tutti_queue_join(jobs, TUTTI_NOW)) != TUTTI_OK)
+		fail(HUNG, "K2: all is done, but join answers %s: %s", tutti_error_name(err), tutti_last_error());
+	return count;
+}
+
+/* `adds`: items that the victim puts, `ends`: that it ends; `others`: that the survivor has got. */
+static void check_items(struct stage *stage, unsigned adds, unsigned ends, unsigned others)
+{
+	struct seen seen = {.first = ITEMS + 1};
+	take_jobs(stage, &seen);
+	tutti_arena_sweep(stage->arena); /* the survivor notices at the latest now */
+	take_jobs(stage, &seen);
+	tutti_err joined = tutti_queue_join(jobs, TUTTI_NOW); /* drops what is given back to a queue that drops all */
+	if (joined != TUTTI_OK && joined != TUTTI_ETIMEDOUT)
+		fail(HUNG, "K1: join answers %s: %s", tutti_error_name(joined), tutti_last_error());
+	unsigned put = seen.is_in[ITEMS], all = ITEMS + put, unfinished = end_all_jobs(), ended = all - unfinished;
+	if (unfinished > all || ended > ends || put > adds)
+		fail(LOST, "K2: %u of %u items are unfinished, where %u can have been ended", unfinished, all, ends);
+	if (board->has_returned && (ended != ends || put != adds))
+		fail(LOST, "K2: the operation had returned; %u of %u items are ended, %u of %u put", ended, ends, put, adds);
+	unsigned due = others ? ITEMS - others : ITEMS - ended;
+	if (seen.count - put != due || (due && seen.first != ITEMS - due))
+		fail(LOST, "K2: %u items come out, from %u on, where %u are due, from %u on", seen.count - put, seen.first, due,
+		     ITEMS - due);
+	board->outcome = put + ended;
+	tutti_queue_close(jobs);
+}
+
+static void check_job_put(struct stage *stage) { check_items(stage, 1, 0, 0); }
+static void check_job_get(struct stage *stage) { check_items(stage, 0, 0, 0); }
+static void check_job_end(struct stage *stage) { check_items(stage, 0, 1, 0); }
+static void check_job_end_of_others(struct stage *stage) { check_items(stage, 0, 1, 1); }
+static void check_jobs_dropped(struct stage *stage) { check_items(stage, 0, ITEMS, 0); }
+
+/* --- the pipe ---------------------------------------------------------------------------------------------------- */
+
+/* The victim has the far end; the near one is in the queue, where the survivor finds it. */
+static void open_pipe(struct stage *stage)
+{
+	tutti_pipe *near;
+	unsigned char bytes[SMALL];
+	must(tutti_pipe_open(&near, &far, &(tutti_pipe_options){.arena = stage->arena}), "pipe");
+	for (unsigned id = 0; id < SENT; id++) {
+		message_write(bytes, SMALL, id);
+		must(tutti_pipe_send(far, bytes, SMALL, TUTTI_NOW), "send");
+		must(tutti_pipe_send(near, bytes, SMALL, TUTTI_NOW), "send");
+	}
+	must(put_with(stage->queue, SMALL, 0, tutti_pipe_handle(near)), "put_with");
+	tutti_pipe_close(near);
+}
+
+static void open_pipe_alone(struct stage *stage)
+{
+	tutti_pipe *near;
+	must(tutti_pipe_open(&near, &far, &(tutti_pipe_options){.arena = stage->arena}), "pipe");
+}
+
+static void find_far_end(struct stage *stage)
+{
+	tutti_pipe *again;
+	must(tutti_pipe_at(&again, stage->arena, tutti_pipe_handle(far)), "at");
+}
+
+static void send_one(struct stage *stage)
+{
+	must(tutti_pipe_send(far, stage->bytes[0], stage->operation->size, TUTTI_NOW), "send");
+}
+
+static void write_one(struct stage *stage)
+{
+	open_pipe(stage);
+	message_write(stage->bytes[0], stage->operation->size, SENT);
+}
+
+static void receive_one(struct stage *stage)
+{
+	must(tutti_pipe_receive(far, &stage->message, TUTTI_NOW), "receive");
+	tutti_message_release(&stage->message);
+}
+
+static void close_far_end(struct stage *stage)
+{
+	(void)stage;
+	tutti_pipe_close(far);
+}
+
+static tutti_pipe *find_near_end(struct stage *stage)
+{
+	tutti_message message;
+	tutti_pipe *near;
+	tutti_err err = tutti_queue_get(stage->queue, &message, TUTTI_NOW);
+	if (err || message.carried_count != 1)
+		fail(LOST, "K2: the message with the pipe's end is gone: %s", tutti_error_name(err));
+	err = tutti_pipe_at(&near, stage->arena, message.carried[0]);
+	if (err)
+		fail(LOST, "K2: opening the end that a message carries answers %s: %s", tutti_error_name(err),
+		     tutti_last_error());
+	tutti_message_release(&message);
+	return near;
+}
+
+/* All that was sent, then the end, within the time that the ring allows. */
+static void check_pipe(struct stage *stage)
+{
+	tutti_pipe *near = find_near_end(stage);
+	tutti_message message;
+	tutti_err err;
+	unsigned count = 0, most = SENT + (stage->operation->operate == send_one);
+	while ((err = tutti_pipe_receive(near, &message, TUTTI_FOREVER)) == TUTTI_OK) {
+		unsigned id = message_read(message.view.data, message.view.size);
+		if (id != count || count == most)
+			fail(TORN, "K2: message %u comes out of the pipe, where %u is due", id, count);
+		count++;
+		tutti_message_release(&message);
+	}
+	if (err != TUTTI_EOF)
+		fail(HUNG, "K1: the other end is dead, but receive answers %s: %s", tutti_error_name(err), tutti_last_error());
+	if (count < SENT || (board->has_returned && count < most))
+		fail(LOST, "K2: %u messages come out of the pipe, where %u were sent", count, most);
+	err = tutti_pipe_send(near, "x", 1, TUTTI_FOREVER);
+	if (err != TUTTI_ESHUTDOWN)
+		fail(LOST, "K1: the other end is dead, but send answers %s", tutti_error_name(err));
+	tutti_pipe_close(near);
+	board->outcome = count;
+}
+
+const struct operation channel_operations[] = {
+	{.name = "put with the last handle of a queue",
+     .size = SMALL,
+     .prepare = open_mailed,
+     .operate = put_mailed,
+     .check = check_put},
+	{.name = "put with the last handle of a queue, a body",
+     .size = BIG,
+     .warm = BIG,
+     .prepare = open_mailed,
+     .operate = put_mailed,
+     .check = check_put},
+	{.name = "get of a message with a handle",
+     .size = SMALL,
+     .arrange = mail,
+     .operate = get_mailed,
+     .check = check_get},
+	{.name = "get of a message with a handle, a body",
+     .size = BIG,
+     .arrange = mail,
+     .operate = get_mailed,
+     .check = check_get},
+	{.name = "get by copy of a message with a handle",
+     .size = SMALL,
+     .arrange = mail,
+     .operate = get_mailed_into,
+     .check = check_get},
+	{.name = "shutdown at once, a message with a handle in it",
+     .size = SMALL,
+     .arrange = mail,
+     .operate = drop_mailed,
+     .check = check_get},
+	{.name = "queue close, messages with handles in it",
+     .prepare = open_nest,
+     .operate = close_nest,
+     .check = check_nothing},
+	{.name = "joinable put",
+     .size = SMALL,
+     .arrange = open_jobs,
+     .prepare = find_jobs,
+     .operate = put_job,
+     .check = check_job_put},
+	{.name = "joinable put, a body",
+     .size = BIG,
+     .arrange = open_jobs,
+     .prepare = find_jobs,
+     .operate = put_job,
+     .check = check_job_put},
+	{.name = "joinable put in two steps",
+     .size = BIG,
+     .arrange = open_jobs,
+     .prepare = find_jobs,
+     .operate = put_job_in_two_steps,
+     .check = check_job_put},
+	{.name = "joinable get",
+     .size = SMALL,
+     .arrange = open_jobs,
+     .prepare = find_jobs,
+     .operate = get_job,
+     .check = check_job_get},
+	{.name = "joinable get by copy",
+     .is_short = true,
+     .size = SMALL,
+     .arrange = open_jobs,
+     .prepare = find_jobs,
+     .operate = get_job_into,
+     .check = check_job_get},
+	{.name = "joinable get, others open",
+     .size = SMALL,
+     .arrange = open_jobs,
+     .prepare = get_job,
+     .operate = get_job_into,
+     .check = check_job_get},
+	{.name = "joinable get of what was given back",
+     .size = SMALL,
+     .arrange = open_jobs_and_die,
+     .prepare = find_jobs,
+     .operate = get_job_into,
+     .check = check_job_get},
+	{.name = "task_done",
+     .is_short = true,
+     .size = SMALL,
+     .arrange = open_jobs,
+     .prepare = get_two_jobs,
+     .operate = end_job,
+     .check = check_job_end},
+	{.name = "task_done, the only open item",
+     .size = BIG,
+     .arrange = open_jobs,
+     .prepare = get_job,
+     .operate = end_job,
+     .check = check_job_end},
+	{.name = "task_done, another's item",
+     .size = SMALL,
+     .arrange = open_jobs_and_get,
+     .prepare = find_jobs,
+     .operate = end_job,
+     .check = check_job_end_of_others},
+	{.name = "join, not done",
+     .size = SMALL,
+     .arrange = open_jobs,
+     .prepare = get_job,
+     .operate = join_in_vain,
+     .check = check_job_get},
+	{.name = "shutdown at once of a joinable queue",
+     .size = SMALL,
+     .arrange = open_jobs,
+     .prepare = find_jobs,
+     .operate = drop_jobs,
+     .check = check_jobs_dropped},
+	{.name = "joinable queue close, the last handle",
+     .prepare = open_own_jobs,
+     .operate = close_nest,
+     .check = check_nothing},
+	{.name = "pipe open", .operate = open_pipe_alone, .check = check_nothing},
+	{.name = "pipe at", .size = SMALL, .prepare = open_pipe, .operate = find_far_end, .check = check_pipe},
+	{.name = "pipe send",
+     .is_short = true,
+     .size = SMALL,
+     .prepare = write_one,
+     .operate = send_one,
+     .check = check_pipe},
+	{.name = "pipe send, a block", .size = BIG, .prepare = write_one, .operate = send_one, .check = check_pipe},
+	{.name = "pipe receive", .size = SMALL, .prepare = open_pipe, .operate = receive_one, .check = check_pipe},
+	{.name = "pipe close, the last handle of an end",
+     .size = SMALL,
+     .prepare = open_pipe,
+     .operate = close_far_end,
+     .check = check_pipe},
+	{.name = NULL},
+};
