@@ -51,6 +51,12 @@ TUTTI_API tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout);
 TUTTI_API tutti_err tutti_lock_release(tutti_lock *lock);
 
 /*
+ * Releases it unrepaired: the next who asks is told, as if the caller had been killed. TUTTI_EPERM, TUTTI_EBOUND: this
+ * process does not hold it.
+ */
+TUTTI_API tutti_err tutti_lock_abandon(tutti_lock *lock);
+
+/*
  * The holder's pid (also of one that exited cleanly without releasing), 0 if it is free, -1 if
  * its holder was killed. Recovers nothing, never waits.
  */
