@@ -29,7 +29,7 @@
  *  24  what is pending in a semaphore's word is dropped before it is in the share
  *  25  a permit is taken from the dead before it is the adopter's
  *  26  the recovery of a semaphore does not finish a settling
- *  27  a writer looks for readers before it claims the lock
+ *  27  a writer that claims a tainted lock takes the taint out of the word
  */
 #ifndef TUTTI_OS_SEEDED_BUG_H
 #define TUTTI_OS_SEEDED_BUG_H

@@ -8,6 +8,7 @@
 #include "arena/recover.h"
 #include "channel/queue.h"
 #include "pool/job.h"
+#include "sync/kinds.h"
 
 enum { MAX_BLOCKS = 8192 };
 
@@ -110,6 +111,17 @@ static void check_queue(struct census *census, const struct found *found)
 		     (unsigned long long)queue->pending_segment);
 }
 
+static void check_sync(struct census *census, const struct found *found)
+{
+	struct tutti__object *object = tutti__at(census->arena, found->offset);
+	bool is_valid =
+		found->kind == TUTTI__KIND_SEMAPHORE ? tutti__semaphore_is_valid(census->arena, found->offset, reach, census)
+		: found->kind == TUTTI__KIND_RWLOCK  ? tutti__rwlock_is_valid(census->arena, found->offset, reach, census)
+											 : true;
+	if (!is_valid)
+		fail(TORN, "K1, %s: %s \"%s\" is not valid", census->when, tutti__kinds[found->kind]->name, object->name);
+}
+
 /* A job belongs to a pool that lives, and has its blocks. */
 static void check_job(struct census *census, struct found *found)
 {
@@ -209,6 +221,7 @@ void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when)
 		check_object(&census, found);
 		if (found->kind == TUTTI__KIND_QUEUE)
 			check_queue(&census, found);
+		check_sync(&census, found);
 	}
 	for (unsigned i = 0; i < census.count; i++)
 		if (census.blocks[i].owner == TUTTI__SHARED && census.blocks[i].reached == 0)
