@@ -107,6 +107,13 @@ TRUE_REASON = ("the floor is the row of vfork and exec: so many `true` can two C
 LINE_REASON = ("the floor is the row with a line each way, bare words without a queue: where the answer returns on the "
                "line that brought the message, a hop is one transfer; a queue's reader does not write where its writer "
                "writes, so that each hop takes the line away from the reader first, then carries it there: two.")
+# Each kind of lock, and its counterpart in libc.
+SYNC = [
+    ("rlock", "recursive", "recursive mutex"),
+    ("semaphore", "sem_t", "sem_t"),
+    ("rwlock-read", "pthread-read", "pthread_rwlock"),
+    ("rwlock-write", "pthread-write", "pthread_rwlock"),
+]
 
 CASES = [
     Case("queue 64 B, 1 to 1", 9, 1, streams(64, 1, 1)),
@@ -124,6 +131,8 @@ CASES = [
     Case("latency asleep", 7, 1, latency("asleep", ("tutti", "futex"), 60, 10)),
     Case("latency one CPU", 7, 1, latency("onecpu", ("tutti", "futex"), 200, 50)),
     Case("lock", 9, 1, [Side("tutti", program(LOCK, "tutti")), Side("mutex", program(LOCK, "mutex"))]),
+    *(Case(f"sync, {ours}", 9, 1, [Side(ours, program(LOCK, ours)), Side(theirs, program(LOCK, theirs))])
+      for ours, theirs, _ in SYNC),
     Case("pool, one task", 9, 1, [
         Side("tutti", program(POOL, "trip", 20000, quick=("trip", 2000))),
         Side("line", program(LATENCY, "line", "awake", 1000))]),
@@ -192,6 +201,8 @@ ROWS = [
     one_way("one way, both on one CPU", "latency one CPU", "futex", "futex ping-pong", 1.5),
     Row("lock", "lock + unlock, uncontended", Value("lock", "tutti", "pair_ns"), Value("lock", "mutex", "pair_ns"),
         "robust mutex", "<=", 1, "ns"),
+    *(Row("sync", ours + ", uncontended", Value(f"sync, {ours}", ours, "pair_ns"),
+          Value(f"sync, {ours}", theirs, "pair_ns"), against, "<=", 2, "ns") for ours, theirs, against in SYNC),
     Row("pool", "empty task, there and back", Value("pool, one task", "tutti", "trip_ns"),
         Value("pool, one task", "line", "one_way_ns", 2), "cache line, both ways", "<=", 10, "ns"),
     bulk("empty tasks in bulk: map", "map"),

@@ -10,6 +10,7 @@
 #include "channel/pipe.h"
 #include "channel/queue.h"
 #include "pool/job.h"
+#include "sync/kinds.h"
 
 enum { MAX_BLOCKS = 8192 };
 
@@ -159,6 +160,17 @@ static void check_pipe_end(struct census *census, const struct found *found)
 	check_held(census, end->queues[TUTTI__PIPE_OUT], found->offset, "the end of a pipe");
 }
 
+static void check_sync(struct census *census, const struct found *found)
+{
+	struct tutti__object *object = tutti__at(census->arena, found->offset);
+	bool is_valid =
+		found->kind == TUTTI__KIND_SEMAPHORE ? tutti__semaphore_is_valid(census->arena, found->offset, reach, census)
+		: found->kind == TUTTI__KIND_RWLOCK  ? tutti__rwlock_is_valid(census->arena, found->offset, reach, census)
+											 : true;
+	if (!is_valid)
+		fail(TORN, "K1, %s: %s \"%s\" is not valid", census->when, tutti__kinds[found->kind]->name, object->name);
+}
+
 /* A job belongs to a pool that lives, and has its blocks. */
 static void check_job(struct census *census, struct found *found)
 {
@@ -262,6 +274,7 @@ void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when)
 			check_queue(&census, found);
 		if (found->kind == TUTTI__KIND_PIPE)
 			check_pipe_end(&census, found);
+		check_sync(&census, found);
 	}
 	for (unsigned i = 0; i < census.count; i++)
 		if (census.blocks[i].owner == TUTTI__SHARED && census.blocks[i].reached == 0)

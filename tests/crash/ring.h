@@ -73,6 +73,10 @@ struct stage {
 	tutti_lock *lock;
 	tutti_queue *queue;
 	tutti_event *event; /* 0: none */
+	tutti_rlock *rlock; /* the same holds for these */
+	tutti_semaphore *semaphore;
+	tutti_rwlock *rwlock;
+	tutti_once *once;
 	unsigned held_blocks; /* blocks that the survivor holds */
 	tutti_handle handle; /* of the object that the operation is about */
 	/* The victim's. */
@@ -96,8 +100,8 @@ struct stage {
 };
 
 /* The operations, by what they are about; each table ends with an operation without a name. */
-extern const struct operation lock_operations[], queue_operations[], arena_operations[], pool_operations[];
-extern const struct operation channel_operations[];
+extern const struct operation lock_operations[], sync_operations[], queue_operations[], channel_operations[],
+	arena_operations[], pool_operations[];
 
 /* The recovery of somebody else, and the operations in which those others died. */
 extern const struct operation recovery;
