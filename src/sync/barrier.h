@@ -17,7 +17,8 @@
  * moves on, so a slow one learns how its own round ended, whatever came after it.
  *
  * Valid: 1. FILLING: count < parties, and at least count entries say WAITING(g); 2. ACTION: count
- * = parties; 3. no entry belongs to a dead member.
+ * = parties; 3. no entry belongs to a dead member; 4. none waits for another generation, unless
+ * its party is just arriving.
  *
  * What a death leaves: an entry with the dead id. If it says WAITING for the current generation
  * and the round is not complete, the barrier breaks: it had arrived, or was about to. A killed
@@ -77,7 +78,7 @@ void tutti__barrier_finish(tutti_arena *arena, struct tutti__barrier *shared, ui
 /* What a dead member leaves. */
 void tutti__barrier_recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean);
 
-/* Visits the chained blocks. True if it is valid for an arena without dead members. */
+/* Visits the chained blocks. True if it is valid for an arena without dead members, and nobody is just arriving. */
 bool tutti__barrier_is_valid(tutti_arena *arena, struct tutti__barrier *shared,
                              void (*visit)(void *context, uint64_t block), void *context);
 

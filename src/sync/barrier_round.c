@@ -310,13 +310,17 @@ bool tutti__barrier_is_valid(tutti_arena *arena, struct tutti__barrier *shared,
 {
 	struct tutti__roster_walk walk = tutti__roster_walk(arena, &shared->roster);
 	uint64_t word = load_acquire(&shared->word);
-	uint32_t waiting = state_of(WAITING, tutti__generation_of(word)), count = 0;
-	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;)
-		count += (load_acquire(&entry->state) & ~(uint32_t)ASLEEP) == waiting;
-	if (tutti__phase_of(word) == TUTTI__FILLING &&
-	    (tutti__arrived(word) >= shared->parties || count < tutti__arrived(word)))
+	uint32_t generation = tutti__generation_of(word), count = 0;
+	enum tutti__phase phase = tutti__phase_of(word);
+	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;) {
+		uint32_t state = load_acquire(&entry->state), code = state & CODE_MASK;
+		if ((code == WAITING || code == QUEUED) && (state & ~(uint32_t)ASLEEP) != state_of(code, generation))
+			return false;
+		count += code == WAITING;
+	}
+	if (phase == TUTTI__FILLING && (tutti__arrived(word) >= shared->parties || count < tutti__arrived(word)))
 		return false;
-	if (tutti__phase_of(word) == TUTTI__ACTION && tutti__arrived(word) != shared->parties)
+	if (phase == TUTTI__ACTION && tutti__arrived(word) != shared->parties)
 		return false;
 	return tutti__roster_is_valid(arena, &shared->roster, visit, context);
 }

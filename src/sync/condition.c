@@ -192,6 +192,15 @@ uint32_t tutti_condition_waiters(const tutti_condition *condition)
 	return count;
 }
 
+uint32_t tutti__condition_pending(const tutti_condition *condition)
+{
+	struct tutti__roster_walk walk = tutti__roster_walk(condition->reference.arena, &condition->shared->roster);
+	uint32_t count = 0;
+	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;)
+		count += (load_relaxed(&entry->state) & STATUS_MASK) == WOKEN;
+	return count;
+}
+
 static tutti_err enlist(tutti_condition *condition, uint32_t id, struct wait *wait, uint32_t *number)
 {
 	struct condition *shared = condition->shared;

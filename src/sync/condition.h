@@ -19,6 +19,9 @@ struct tutti__guard {
 /* tutti_condition_wait with any lock. */
 tutti_err tutti__condition_wait_with(tutti_condition *condition, struct tutti__guard *guard, tutti_time timeout);
 
+/* How many notifications have been given whose waiters have not returned yet. */
+uint32_t tutti__condition_pending(const tutti_condition *condition);
+
 /* Visits the chained blocks. True if it is valid for an arena without dead members. */
 bool tutti__condition_is_valid(tutti_arena *arena, uint64_t offset, void (*visit)(void *context, uint64_t block),
                                void *context);
