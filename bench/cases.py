@@ -5,9 +5,9 @@ import os
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, POOL, IDLE, RECOVERY, MEMORY = (
+QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, SYNC, POOL, IDLE, RECOVERY, MEMORY = (
     "bench_" + name for name in
-    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "pool", "idle", "recovery", "memory"))
+    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "sync", "pool", "idle", "recovery", "memory"))
 
 
 @dataclass
@@ -99,6 +99,10 @@ def latency(how, carriers, samples, quick_samples):
     return [Side(name, program(LATENCY, name, how, samples, quick=(name, how, quick_samples))) for name in carriers]
 
 
+def sync(how, ways, samples, quick_samples):
+    return [Side(name, program(SYNC, name, how, samples, quick=(name, how, quick_samples))) for name in ways]
+
+
 MIB = 1 << 20
 
 CASES = [
@@ -117,6 +121,9 @@ CASES = [
     Case("latency asleep", 7, 1, latency("asleep", ("tutti", "futex"), 60, 10)),
     Case("latency one CPU", 7, 1, latency("onecpu", ("tutti", "futex"), 200, 50)),
     Case("lock", 9, 1, [Side("tutti", program(LOCK, "tutti")), Side("mutex", program(LOCK, "mutex"))]),
+    Case("round trip awake", 9, 1, sync("awake", ("event", "condition", "barrier", "line"), 1000, 200)),
+    Case("round trip, one CPU", 5, 1, [*sync("onecpu", ("event", "condition", "barrier"), 100, 20),
+                                       *latency("onecpu", ("futex",), 100, 20)]),
     Case("pool, one task", 9, 1, [
         Side("tutti", program(POOL, "trip", 20000, quick=("trip", 2000))),
         Side("line", program(LATENCY, "line", "awake", 1000))]),
@@ -157,6 +164,15 @@ def one_way(what, case, theirs, against, need):
     return Row("latency", what, Value(case, "tutti", key), Value(case, theirs, key), against, "<=", need, "ns")
 
 
+def round_trips(name):
+    key = "trip_ns"
+    return [Row("sync", f"{name}, there and back, awake", Value("round trip awake", name, key),
+                Value("round trip awake", "line", key), "cache line, both ways", "<=", 10, "ns"),
+            Row("sync", f"{name}, there and back, one CPU", Value("round trip, one CPU", name, key),
+                Value("round trip, one CPU", "futex", "one_way_ns", 2), "futex, both ways", "<=", 2, "ns",
+                required=False)]
+
+
 def alone(group, what, case, key, need, unit, worst=False):
     return Row(group, what, Value(case, "tutti", key), None, "-", "<=", need, unit, worst=worst)
 
@@ -181,6 +197,7 @@ ROWS = [
     one_way("one way, both on one CPU", "latency one CPU", "futex", "futex ping-pong", 1.5),
     Row("lock", "lock + unlock, uncontended", Value("lock", "tutti", "pair_ns"), Value("lock", "mutex", "pair_ns"),
         "robust mutex", "<=", 1, "ns"),
+    *round_trips("event"), *round_trips("condition"), *round_trips("barrier"),
     Row("pool", "empty task, there and back", Value("pool, one task", "tutti", "trip_ns"),
         Value("pool, one task", "line", "one_way_ns", 2), "cache line, both ways", "<=", 10, "ns"),
     bulk("empty tasks in bulk: map", "map"),

@@ -40,6 +40,7 @@ struct tutti_condition {
 	struct tutti__reference reference;
 	struct condition *shared;
 	struct tutti__patience patience;
+	atomic_u32 partner; /* stamp of who woke a waiter of this process last: the shared one may be our own */
 };
 
 /* One wait. */
@@ -251,11 +252,13 @@ static tutti_err await(tutti_condition *condition, struct wait *wait, tutti_time
 	uint32_t asleep = wait->arrival | ASLEEP;
 	tutti_err err = TUTTI_OK;
 	while (!err && !is_over(wait)) {
-		if (timeout > 0 && tutti__wait_spin(&waiting, &shared->partner))
-			break;
+		if (timeout > 0 && tutti__wait_spin(&waiting, &condition->partner))
+			return TUTTI_OK; /* the partner is where it was: its line is left alone */
 		if (cas_u32(&wait->entry->state, wait->arrival | WAITING, asleep) || !is_over(wait))
 			err = tutti__wait_sleep(&waiting, &wait->entry->state, asleep);
 	}
+	if (!err)
+		tutti__note_partner(&condition->partner, &shared->partner);
 	return err;
 }
 

@@ -22,7 +22,7 @@ static void expect(tutti_err got, tutti_err wanted, enum harm harm, const char *
 
 /* --- condition -------------------------------------------------------------------------------------------------- */
 
-enum { INLINE_ENTRIES = 7 };
+enum { INLINE_ENTRIES = 3 };
 
 static void open_condition(struct stage *stage)
 {
