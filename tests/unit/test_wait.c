@@ -237,8 +237,9 @@ static void the_environment_says_how_long_it_spins(void **state)
 	static const struct {
 		const char *text;
 		int64_t longest;
-	} cases[] = {{"off", 0},         {"0", 0},      {"3", 3000},  {"auto", 50000},       {"7x", 50000},
-	             {"gibberish", 50000}, {"", 50000}, {"-4", 50000}, {"99999999999999999999", 1000000}};
+	} cases[] = {{"off", 0},      {"0", 0},      {"3", 3000},
+	             {"auto", 50000}, {"7x", 50000}, {"gibberish", 50000},
+	             {"", 50000},     {"-4", 50000}, {"99999999999999999999", 1000000}};
 	(void)state;
 	store_relaxed(&scene.point.partner, elsewhere());
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
