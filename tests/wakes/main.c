@@ -276,6 +276,7 @@ static bool play(const struct kind *kind, unsigned cpus, bool eager, bool loses,
 int main(int argc, char **argv)
 {
 	uint64_t operations = argc > 2 && strcmp(argv[1], "--operations") == 0 ? strtoull(argv[2], NULL, 10) : 300000;
+	const char *only = argc > 4 && strcmp(argv[3], "--kind") == 0 ? argv[4] : "";
 	unsigned passed = 0, failed = 0;
 	alarm(LIMIT);
 	board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -286,6 +287,8 @@ int main(int argc, char **argv)
 	tutti__os.tick_found = judge_tick;
 	open_scene();
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		if (!strstr(kinds[i].name, only))
+			continue;
 		bool good = play(&kinds[i], 2, true, true, 4 * LEAST_OPERATIONS);
 		passed += good;
 		failed += !good;
@@ -294,6 +297,8 @@ int main(int argc, char **argv)
 		for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 			bool eager = way < 2;
 			unsigned cpus = 1 + way % 2, share = eager ? kinds[i].eager : kinds[i].adaptive[cpus - 1];
+			if (!strstr(kinds[i].name, only))
+				continue;
 			uint64_t count = operations * share / 100;
 			if (count < LEAST_OPERATIONS)
 				count = LEAST_OPERATIONS;
