@@ -22,4 +22,6 @@ const struct tutti__kind *const tutti__kinds[TUTTI__KIND_COUNT] = {
 	[TUTTI__KIND_SEMAPHORE] = &tutti__semaphore_kind,
 	[TUTTI__KIND_RWLOCK] = &tutti__rwlock_kind,
 	[TUTTI__KIND_ONCE] = &tutti__once_kind,
+	[TUTTI__KIND_CONDITION] = &tutti__condition_kind,
+	[TUTTI__KIND_BARRIER] = &tutti__barrier_kind,
 };

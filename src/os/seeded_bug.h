@@ -30,6 +30,11 @@
  *  25  a permit is taken from the dead before it is the adopter's
  *  26  the recovery of a semaphore does not finish a settling
  *  27  a writer that claims a tainted lock takes the taint out of the word
+ *  28  the recovery of a condition does not pass a notification on
+ *  29  a waiter gives its notification up before it holds the lock again
+ *  30  a party killed while it runs the barrier's action breaks nothing
+ *  31  a party is counted before its entry says that it waits
+ *  32  an entry of a roster is free before it is idle
  *  33  the recovery looks at parcels before the queues are in order
  *  34  an open item is linked without a note
  *  35  a parcel that is freed does not let the carried objects go

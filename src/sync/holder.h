@@ -19,7 +19,7 @@
 
 struct tutti__holder {
 	atomic_u32 word;
-	atomic_u32 partner; /* CPU + 1 of the last holder */
+	atomic_u32 partner; /* stamp of the last holder */
 	struct tutti__wait_hints hints;
 	int32_t gone_pid; /* of the last holder that ended with it; written before the word becomes ABANDONED or KEPT */
 	char gone_name[TUTTI__NAME_SIZE];
@@ -33,10 +33,7 @@ struct tutti__claim {
 	bool heeds_signals; /* waiting ends with TUTTI_EINTR when a handler ran */
 };
 
-static inline void tutti__holder_stamp(struct tutti__holder *holder)
-{
-	store_relaxed(&holder->partner, tutti__cpu() + 1); /* relaxed: a hint for who waits */
-}
+static inline void tutti__holder_stamp(struct tutti__holder *holder) { tutti__stamp_partner(&holder->partner); }
 
 /* Takes a free one. Acquire: pairs with the release below; makes visible what the last holder wrote. */
 static inline bool tutti__holder_take(struct tutti__holder *holder, uint32_t id)

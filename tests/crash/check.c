@@ -10,6 +10,8 @@
 #include "channel/pipe.h"
 #include "channel/queue.h"
 #include "pool/job.h"
+#include "sync/barrier.h"
+#include "sync/condition.h"
 #include "sync/kinds.h"
 
 enum { MAX_BLOCKS = 8192 };
@@ -163,10 +165,15 @@ static void check_pipe_end(struct census *census, const struct found *found)
 static void check_sync(struct census *census, const struct found *found)
 {
 	struct tutti__object *object = tutti__at(census->arena, found->offset);
-	bool is_valid =
-		found->kind == TUTTI__KIND_SEMAPHORE ? tutti__semaphore_is_valid(census->arena, found->offset, reach, census)
-		: found->kind == TUTTI__KIND_RWLOCK  ? tutti__rwlock_is_valid(census->arena, found->offset, reach, census)
-											 : true;
+	bool is_valid = true;
+	if (found->kind == TUTTI__KIND_SEMAPHORE)
+		is_valid = tutti__semaphore_is_valid(census->arena, found->offset, reach, census);
+	if (found->kind == TUTTI__KIND_RWLOCK)
+		is_valid = tutti__rwlock_is_valid(census->arena, found->offset, reach, census);
+	if (found->kind == TUTTI__KIND_CONDITION)
+		is_valid = tutti__condition_is_valid(census->arena, found->offset, reach, census);
+	if (found->kind == TUTTI__KIND_BARRIER)
+		is_valid = tutti__barrier_is_valid(census->arena, tutti__at(census->arena, found->offset), reach, census);
 	if (!is_valid)
 		fail(TORN, "K1, %s: %s \"%s\" is not valid", census->when, tutti__kinds[found->kind]->name, object->name);
 }
