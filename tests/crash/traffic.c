@@ -111,12 +111,14 @@ static tutti_err get_one(uint32_t life, unsigned queue, tutti_time timeout)
 	return err;
 }
 
+/* Until all queues, one after the other, were found empty when nobody put any more. */
 static void get_on(uint32_t life)
 {
-	for (unsigned queue = 0;; queue = (queue + 1) % QUEUES) {
+	unsigned empty = 0;
+	for (unsigned queue = 0; empty < QUEUES; queue = (queue + 1) % QUEUES) {
+		bool is_closed = load_acquire(&ledger->is_closing) == 2; /* before the get */
 		tutti_err err = get_one(life, queue, tutti_ms(2));
-		if (err == TUTTI_EEMPTY && load_acquire(&ledger->is_closing) == 2)
-			return;
+		empty = err == TUTTI_EEMPTY && is_closed ? empty + 1 : 0;
 	}
 }
 
