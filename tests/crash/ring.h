@@ -97,7 +97,7 @@ struct stage {
 
 /* The operations, by what they are about; each table ends with an operation without a name. */
 extern const struct operation lock_operations[], queue_operations[], arena_operations[], pool_operations[];
-extern const struct operation channel_operations[];
+extern const struct operation channel_operations[], pipe_operations[];
 
 /* The recovery of somebody else, and the operations in which those others died. */
 extern const struct operation recovery;
