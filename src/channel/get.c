@@ -249,6 +249,9 @@ static tutti_err fail_empty(tutti_queue *queue)
 {
 	if (queue->source)
 		tutti__poll_source_clear(queue->source);
+	/* Who asks without waiting must see in time what the dead give back. */
+	if (queue->shared->is_joinable)
+		tutti__look_after_the_dead(queue->reference.arena);
 	return tutti__fail_plain(TUTTI_EEMPTY, "nothing is in the queue. Wait longer, or put something.");
 }
 

@@ -342,6 +342,8 @@ static tutti_err wait_until_done(tutti_queue *queue, int64_t deadline, uint64_t 
 	                                 .deadline = deadline};
 	const char *name = queue->shared->object.name;
 	tutti_err err = deadline <= 0 ? TUTTI_ETIMEDOUT : tutti__wait_at(&waiting, &queue->shared->done);
+	if (err == TUTTI_ETIMEDOUT)
+		tutti__look_after_the_dead(queue->reference.arena);
 	if (err == TUTTI_EINTR)
 		return tutti__fail(err, "a signal handler ran while joining queue \"%s\". Join again.", name);
 	if (err == TUTTI_ETIMEDOUT)

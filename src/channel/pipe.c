@@ -187,18 +187,29 @@ static tutti_err use(tutti_pipe *end, int way)
 	                   way == TUTTI__PIPE_OUT ? "receives" : "sends");
 }
 
+/* Says of the pipe what its queue has answered. Who asks without waiting must see in time that the other end is dead. */
 static tutti_err explain(const tutti_pipe *end, tutti_err err)
 {
-	if (err == TUTTI_ESHUTDOWN)
+	const char *name = end->shared->object.name;
+	if (err == TUTTI_EEMPTY || err == TUTTI_EFULL)
+		tutti__look_after_the_dead(end->reference.arena);
+	switch (err) {
+	case TUTTI_EEMPTY:
+		return tutti__fail_plain(err, "nothing is in the pipe. Wait longer, or send something.");
+	case TUTTI_EFULL:
+		return tutti__fail(err, "pipe \"%s\" is full. Raise max_items or max_bytes, or receive at the other end.",
+		                   name);
+	case TUTTI_ESHUTDOWN:
 		return tutti__fail(
-			err, "the other end of pipe \"%s\" was closed, or its last holder ended: nobody would receive it.",
-			end->shared->object.name);
-	if (err == TUTTI_EOF)
+			err, "the other end of pipe \"%s\" was closed, or its last holder ended: nobody would receive it.", name);
+	case TUTTI_EOF:
 		return tutti__fail(err,
 		                   "the other end of pipe \"%s\" was closed, or its last holder ended, and everything was "
 		                   "received.",
-		                   end->shared->object.name);
-	return err;
+		                   name);
+	default:
+		return err;
+	}
 }
 
 tutti_err tutti_pipe_send_with(tutti_pipe *end, const tutti_view *parts, size_t count, tutti_encoding encoding,
@@ -247,7 +258,7 @@ tutti_err tutti_pipe_receive_into(tutti_pipe *end, void *buffer, size_t capacity
 tutti_err tutti_pipe_poll(tutti_pipe *end, tutti_time timeout)
 {
 	tutti_err err = use(end, TUTTI__PIPE_IN);
-	return err ? err : tutti__queue_wait_ready(end->queues[TUTTI__PIPE_IN], timeout);
+	return explain(end, err ? err : tutti__queue_wait_ready(end->queues[TUTTI__PIPE_IN], timeout));
 }
 
 tutti_err tutti_pipe_fd(tutti_pipe *end, int *fd)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is more than a queue of bytes: messages that carry handles, joinable queues, pipes. An object lives exactly as
- * long as somebody or some message holds it, an item is unfinished until it is done, an end that dies is the other's end.
+ * What is more than a queue of bytes: messages that carry handles, and joinable queues. An object lives exactly as long
+ * as somebody or some message holds it; an item is unfinished until it is done.
  */
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,21 +11,21 @@
 #include "messages.h"
 #include "ring.h"
 
-enum { SMALL = 64, BIG = 5000, ITEMS = 3, SENT = 2, INSIDE = 77 };
+enum { SMALL = 64, BIG = 5000, ITEMS = 3, INSIDE = 77 };
 
 /* The survivor's, inherited by victim and checker. */
 static tutti_queue *jobs;
 
+/* What is put next, written before: its writing is nothing to step through. */
+static unsigned char ready[LARGEST];
+
 /* The victim's. */
 static tutti_queue *mailed;
-static tutti_pipe *far;
 
 /* Puts a message that carries the handle. */
-static tutti_err put_with(tutti_queue *queue, size_t size, unsigned id, tutti_handle handle)
+static tutti_err put_ready(tutti_queue *queue, size_t size, tutti_handle handle)
 {
-	static unsigned char bytes[LARGEST];
-	message_write(bytes, size, id);
-	return tutti_queue_put_with(queue, &(tutti_view){bytes, size}, 1, TUTTI_RAW, &handle, 1, TUTTI_NOW);
+	return tutti_queue_put_with(queue, &(tutti_view){ready, size}, 1, TUTTI_RAW, &handle, 1, TUTTI_NOW);
 }
 
 static void take_reference(void *handle)
@@ -40,11 +41,12 @@ static void open_mailed(struct stage *stage)
 {
 	must(tutti_queue_open(&mailed, &(tutti_queue_options){.arena = stage->arena, .name = "mailed"}), "open");
 	must(message_put(mailed, SMALL, INSIDE, TUTTI_NOW), "put");
+	message_write(ready, stage->operation->size, 0);
 }
 
 static void put_mailed(struct stage *stage)
 {
-	must(put_with(stage->queue, stage->operation->size, 0, tutti_queue_handle(mailed)), "put_with");
+	must(put_ready(stage->queue, stage->operation->size, tutti_queue_handle(mailed)), "put_with");
 	tutti_queue_close(mailed);
 }
 
@@ -73,8 +75,8 @@ static void open_nest(struct stage *stage)
 {
 	open_mailed(stage);
 	must(tutti_queue_open(&stage->own_queue, &(tutti_queue_options){.arena = stage->arena}), "open");
-	must(put_with(stage->own_queue, SMALL, 0, tutti_queue_handle(mailed)), "put_with");
-	must(put_with(stage->own_queue, BIG, 1, tutti_queue_handle(mailed)), "put_with");
+	must(message_put_with(stage->own_queue, SMALL, 0, tutti_queue_handle(mailed)), "put_with");
+	must(message_put_with(stage->own_queue, BIG, 1, tutti_queue_handle(mailed)), "put_with");
 	tutti_queue_close(mailed);
 }
 
@@ -162,8 +164,8 @@ static void open_jobs_and_die(struct stage *stage)
 
 static void find_jobs(struct stage *stage)
 {
-	(void)stage;
 	take_reference(jobs);
+	message_write(ready, stage->operation->size, ITEMS);
 }
 
 static void get_job(struct stage *stage)
@@ -185,13 +187,16 @@ static void get_two_jobs(struct stage *stage)
 	get_job(stage);
 }
 
-static void put_job(struct stage *stage) { must(message_put(jobs, stage->operation->size, ITEMS, TUTTI_NOW), "put"); }
+static void put_job(struct stage *stage)
+{
+	must(tutti_queue_put(jobs, ready, stage->operation->size, TUTTI_NOW), "put");
+}
 
 static void put_job_in_two_steps(struct stage *stage)
 {
 	tutti_draft draft;
 	must(tutti_queue_put_begin(jobs, &draft, stage->operation->size), "put_begin");
-	message_write(draft.data, draft.size, ITEMS);
+	memcpy(draft.data, ready, draft.size);
 	must(tutti_queue_put_commit(&draft, TUTTI_NOW), "put_commit");
 }
 
@@ -219,7 +224,7 @@ static void open_own_jobs(struct stage *stage)
 	open_mailed(stage);
 	must(tutti_queue_open(&stage->own_queue, &(tutti_queue_options){.arena = stage->arena, .joinable = true}), "open");
 	for (unsigned id = 0; id < ITEMS; id++)
-		must(put_with(stage->own_queue, id == 1 ? BIG : SMALL, id, tutti_queue_handle(mailed)), "put_with");
+		must(message_put_with(stage->own_queue, id == 1 ? BIG : SMALL, id, tutti_queue_handle(mailed)), "put_with");
 	tutti_queue_close(mailed);
 	for (unsigned i = 0; i < 2; i++) {
 		must(tutti_queue_get(stage->own_queue, &stage->message, TUTTI_NOW), "get");
@@ -292,98 +297,6 @@ static void check_job_get(struct stage *stage) { check_items(stage, 0, 0, 0); }
 static void check_job_end(struct stage *stage) { check_items(stage, 0, 1, 0); }
 static void check_job_end_of_others(struct stage *stage) { check_items(stage, 0, 1, 1); }
 static void check_jobs_dropped(struct stage *stage) { check_items(stage, 0, ITEMS, 0); }
-
-/* --- the pipe ---------------------------------------------------------------------------------------------------- */
-
-/* The victim has the far end; the near one is in the queue, where the survivor finds it. */
-static void open_pipe(struct stage *stage)
-{
-	tutti_pipe *near;
-	unsigned char bytes[SMALL];
-	must(tutti_pipe_open(&near, &far, &(tutti_pipe_options){.arena = stage->arena}), "pipe");
-	for (unsigned id = 0; id < SENT; id++) {
-		message_write(bytes, SMALL, id);
-		must(tutti_pipe_send(far, bytes, SMALL, TUTTI_NOW), "send");
-		must(tutti_pipe_send(near, bytes, SMALL, TUTTI_NOW), "send");
-	}
-	must(put_with(stage->queue, SMALL, 0, tutti_pipe_handle(near)), "put_with");
-	tutti_pipe_close(near);
-}
-
-static void open_pipe_alone(struct stage *stage)
-{
-	tutti_pipe *near;
-	must(tutti_pipe_open(&near, &far, &(tutti_pipe_options){.arena = stage->arena}), "pipe");
-}
-
-static void find_far_end(struct stage *stage)
-{
-	tutti_pipe *again;
-	must(tutti_pipe_at(&again, stage->arena, tutti_pipe_handle(far)), "at");
-}
-
-static void send_one(struct stage *stage)
-{
-	must(tutti_pipe_send(far, stage->bytes[0], stage->operation->size, TUTTI_NOW), "send");
-}
-
-static void write_one(struct stage *stage)
-{
-	open_pipe(stage);
-	message_write(stage->bytes[0], stage->operation->size, SENT);
-}
-
-static void receive_one(struct stage *stage)
-{
-	must(tutti_pipe_receive(far, &stage->message, TUTTI_NOW), "receive");
-	tutti_message_release(&stage->message);
-}
-
-static void close_far_end(struct stage *stage)
-{
-	(void)stage;
-	tutti_pipe_close(far);
-}
-
-static tutti_pipe *find_near_end(struct stage *stage)
-{
-	tutti_message message;
-	tutti_pipe *near;
-	tutti_err err = tutti_queue_get(stage->queue, &message, TUTTI_NOW);
-	if (err || message.carried_count != 1)
-		fail(LOST, "K2: the message with the pipe's end is gone: %s", tutti_error_name(err));
-	err = tutti_pipe_at(&near, stage->arena, message.carried[0]);
-	if (err)
-		fail(LOST, "K2: opening the end that a message carries answers %s: %s", tutti_error_name(err),
-		     tutti_last_error());
-	tutti_message_release(&message);
-	return near;
-}
-
-/* All that was sent, then the end, within the time that the ring allows. */
-static void check_pipe(struct stage *stage)
-{
-	tutti_pipe *near = find_near_end(stage);
-	tutti_message message;
-	tutti_err err;
-	unsigned count = 0, most = SENT + (stage->operation->operate == send_one);
-	while ((err = tutti_pipe_receive(near, &message, TUTTI_FOREVER)) == TUTTI_OK) {
-		unsigned id = message_read(message.view.data, message.view.size);
-		if (id != count || count == most)
-			fail(TORN, "K2: message %u comes out of the pipe, where %u is due", id, count);
-		count++;
-		tutti_message_release(&message);
-	}
-	if (err != TUTTI_EOF)
-		fail(HUNG, "K1: the other end is dead, but receive answers %s: %s", tutti_error_name(err), tutti_last_error());
-	if (count < SENT || (board->has_returned && count < most))
-		fail(LOST, "K2: %u messages come out of the pipe, where %u were sent", count, most);
-	err = tutti_pipe_send(near, "x", 1, TUTTI_FOREVER);
-	if (err != TUTTI_ESHUTDOWN)
-		fail(LOST, "K1: the other end is dead, but send answers %s", tutti_error_name(err));
-	tutti_pipe_close(near);
-	board->outcome = count;
-}
 
 const struct operation channel_operations[] = {
 	{.name = "put with the last handle of a queue",
@@ -499,20 +412,5 @@ const struct operation channel_operations[] = {
      .prepare = open_own_jobs,
      .operate = close_nest,
      .check = check_nothing},
-	{.name = "pipe open", .operate = open_pipe_alone, .check = check_nothing},
-	{.name = "pipe at", .size = SMALL, .prepare = open_pipe, .operate = find_far_end, .check = check_pipe},
-	{.name = "pipe send",
-     .is_short = true,
-     .size = SMALL,
-     .prepare = write_one,
-     .operate = send_one,
-     .check = check_pipe},
-	{.name = "pipe send, a block", .size = BIG, .prepare = write_one, .operate = send_one, .check = check_pipe},
-	{.name = "pipe receive", .size = SMALL, .prepare = open_pipe, .operate = receive_one, .check = check_pipe},
-	{.name = "pipe close, the last handle of an end",
-     .size = SMALL,
-     .prepare = open_pipe,
-     .operate = close_far_end,
-     .check = check_pipe},
 	{.name = NULL},
 };

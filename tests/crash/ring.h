@@ -109,7 +109,7 @@ struct stage {
 
 /* The operations, by what they are about; each table ends with an operation without a name. */
 extern const struct operation lock_operations[], sync_operations[], queue_operations[], channel_operations[],
-	arena_operations[], pool_operations[], condition_operations[], barrier_operations[];
+	pipe_operations[], arena_operations[], pool_operations[], condition_operations[], barrier_operations[];
 
 /* The recovery of somebody else, and the operations in which those others died. */
 extern const struct operation recovery;

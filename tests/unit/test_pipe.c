@@ -240,6 +240,25 @@ static void a_killed_end_is_noticed(void **state)
 	end(it.ends);
 }
 
+/* Nobody waits, nobody sweeps: those who only ask notice it too. */
+static void who_never_waits_notices_a_killed_end(void **state)
+{
+	(void)state;
+	struct talk it = {.ends = new_pipe((tutti_pipe_options){.max_items = 1}), .sends = 1};
+	it.stage = support_shared(sizeof(atomic_u32));
+	pid_t child = support_fork(talk, &it);
+	UNTIL(5000, load_acquire(it.stage) == 1);
+	tutti_pipe_close(it.ends.first);
+	it.ends.first = NULL;
+	expect_number(it.ends.second, 0);
+	send_number(it.ends.second, 1);
+	EXPECT_TEXT(TUTTI_EFULL, "pipe \"pipe\" is full", tutti_pipe_send(it.ends.second, "x", 1, TUTTI_NOW));
+	support_kill(child);
+	UNTIL(1500, tutti_pipe_receive(it.ends.second, &(tutti_message){0}, TUTTI_NOW) == TUTTI_EOF);
+	EXPECT(TUTTI_ESHUTDOWN, tutti_pipe_send(it.ends.second, "x", 1, TUTTI_NOW));
+	end(it.ends);
+}
+
 static void a_sender_that_waits_for_room_notices_too(void **state)
 {
 	(void)state;
@@ -308,6 +327,7 @@ int main(int argc, char **argv)
 		TEST(polling),
 		TEST(handles_travel_through_it),
 		TEST(a_killed_end_is_noticed),
+		TEST(who_never_waits_notices_a_killed_end),
 		TEST(a_sender_that_waits_for_room_notices_too),
 		TEST(an_echo_of_all_sizes),
 	};

@@ -266,6 +266,20 @@ static void a_waiting_getter_gets_what_is_given_back(void **state)
 	end(queue);
 }
 
+static void who_never_waits_gets_what_is_given_back(void **state)
+{
+	(void)state;
+	tutti_queue *queue = new_queue((tutti_queue_options){0});
+	tutti_message message = {0};
+	put(queue, 3);
+	run_getter((struct getter){.queue = queue, .gets = 1});
+	UNTIL(1500, tutti_queue_get(queue, &message, TUTTI_NOW) == TUTTI_OK);
+	assert_true(message.redelivered);
+	tutti_message_release(&message);
+	OK(tutti_queue_task_done(queue));
+	end(queue);
+}
+
 static void a_poller_is_told_of_what_is_given_back(void **state)
 {
 	(void)state;
@@ -435,6 +449,7 @@ int main(int argc, char **argv)
 		TEST(handles_travel_and_come_again),
 		TEST(what_a_killed_getter_had_is_given_back_first),
 		TEST(a_waiting_getter_gets_what_is_given_back),
+		TEST(who_never_waits_gets_what_is_given_back),
 		TEST(a_poller_is_told_of_what_is_given_back),
 		TEST(a_full_arena_can_be_drained),
 		TEST(after_a_clean_exit_nothing_is_given_back),
