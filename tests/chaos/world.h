@@ -18,6 +18,8 @@ struct world {
 	tutti_semaphore *semaphore; /* of one */
 	tutti_rwlock *rwlock;
 	tutti_event *events[EVENTS];
+	tutti_condition *condition;
+	tutti_barrier *barrier; /* of three */
 };
 
 /* Makes arena and objects. */
