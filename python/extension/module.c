@@ -4,6 +4,9 @@
 
 static int (*const parts[])(PyObject *module) = {
 	py_add_errors,
+	py_add_shared,
+	py_add_forks,
+	py_add_arena,
 };
 
 static int execute(PyObject *module)
@@ -35,7 +38,7 @@ static int clear(PyObject *module)
 static void release(void *module) { clear(module); }
 
 /* PyType_GetModuleByDef, which 3.9 and 3.10 lack: subclasses made in Python have no module of their own. */
-struct py_state *py_state_of_type(PyTypeObject *type)
+PyObject *py_module_of_type(PyTypeObject *type)
 {
 	PyObject *mro = type->tp_mro;
 	for (Py_ssize_t i = 0; mro && i < PyTuple_GET_SIZE(mro); i++) {
@@ -44,7 +47,7 @@ struct py_state *py_state_of_type(PyTypeObject *type)
 			continue;
 		PyObject *module = ((PyHeapTypeObject *)base)->ht_module;
 		if (module && PyModule_Check(module) && PyModule_GetDef(module) == &py_module)
-			return py_state_of_module(module);
+			return module;
 	}
 	PyErr_Format(PyExc_TypeError, "%.200s is not a type of tutti", type->tp_name);
 	return NULL;

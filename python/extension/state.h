@@ -8,14 +8,18 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
 #include <tutti/tutti.h>
+
+#include "fork.h"
 
 /*
  * Every Python object that the module keeps: X(field). One list declares, visits and clears them.
  * Types, exceptions and the functions of other modules that the extension calls.
  */
 #define PY_STATE_OBJECTS(X)                                                                                            \
+	X(shared_type) /* tutti._tutti.Shared */                                                                           \
 	X(error) /* tutti.Error */                                                                                         \
 	X(abandoned_lock_error) /* tutti.AbandonedLockError */                                                             \
 	X(stale_handle_error) /* tutti.StaleHandleError */                                                                 \
@@ -28,12 +32,14 @@ struct py_state {
 #define PY_STATE_FIELD(field) PyObject *field;
 	PY_STATE_OBJECTS(PY_STATE_FIELD)
 #undef PY_STATE_FIELD
+	struct py_shared *first; /* the list of all shared objects of this interpreter: shared.c */
+	struct py_forks forks; /* children that have not taken hold of theirs: fork.c */
 };
 
 extern struct PyModuleDef py_module;
 
-/* The state of the module that made `type` or one of its bases. NULL with TypeError if none did. */
-struct py_state *py_state_of_type(PyTypeObject *type);
+/* The module that made `type` or one of its bases, borrowed. NULL with TypeError if none did. */
+PyObject *py_module_of_type(PyTypeObject *type);
 
 /* The state of the module object itself. */
 static inline struct py_state *py_state_of_module(PyObject *module) { return PyModule_GetState(module); }
@@ -49,5 +55,8 @@ int py_add_object(PyObject *module, const char *name, PyObject *value);
 
 /* What each file adds to the module: 0, or -1 with an exception. One line here and one in module.c for each file. */
 int py_add_errors(PyObject *module);
+int py_add_shared(PyObject *module);
+int py_add_forks(PyObject *module);
+int py_add_arena(PyObject *module);
 
 #endif
