@@ -45,8 +45,8 @@ TUTTI_API tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout);
 
 /*
  * Releases it. TUTTI_EPERM: this process does not hold it. Any thread of the holder may release,
- * and any member a lock whose holder exited cleanly without releasing it, or one with `handover`. With
- * `handover` TUTTI_EBOUND: nobody holds it.
+ * and any member a lock whose holder exited cleanly without releasing it, or one with `handover` (that of a
+ * killed holder too: who hands over answers for the state). With `handover` TUTTI_EBOUND: nobody holds it.
  */
 TUTTI_API tutti_err tutti_lock_release(tutti_lock *lock);
 

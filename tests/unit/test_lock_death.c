@@ -141,6 +141,29 @@ static void of_many_waiters_one_is_told(void **state)
 	end_scene(scene, arena);
 }
 
+/* With handover as without: killed means told. Handed over by another one, noticed or not, means free. */
+static void a_death_is_told_of_with_handover_too(void **state)
+{
+	(void)state;
+	tutti_arena *arena = support_arena(0);
+	struct scene *scene = support_shared(sizeof *scene);
+	OK(tutti_lock_open(&scene->lock, &(tutti_lock_options){.arena = arena, .handover = true}));
+	support_kill(start_holder(scene));
+	EXPECT(TUTTI_EOWNERDEAD, tutti_lock_acquire(scene->lock, TUTTI_NOW));
+	OK(tutti_lock_release(scene->lock));
+	for (int noticed = 0; noticed < 2; noticed++) {
+		support_kill(start_holder(scene));
+		if (noticed)
+			assert_int_equal(tutti_arena_sweep(arena), 1);
+		OK(tutti_lock_release(scene->lock));
+		EXPECT(TUTTI_EBOUND, tutti_lock_release(scene->lock));
+		tutti_arena_sweep(arena);
+		OK(tutti_lock_acquire(scene->lock, TUTTI_NOW));
+		OK(tutti_lock_release(scene->lock));
+	}
+	end_scene(scene, arena);
+}
+
 static void hold_and_exit(void *context)
 {
 	struct scene *scene = context;
@@ -287,6 +310,7 @@ int main(int argc, char **argv)
 		TEST(looking_recovers_nothing),
 		TEST(who_is_told_and_killed_leaves_it_to_be_told_again),
 		TEST(of_many_waiters_one_is_told),
+		TEST(a_death_is_told_of_with_handover_too),
 		TEST(a_clean_exit_keeps_it),
 		TEST(a_bare_exit_counts_as_killed),
 		TEST(exec_counts_as_killed),
