@@ -51,6 +51,13 @@ TUTTI_API tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout);
 TUTTI_API tutti_err tutti_lock_release(tutti_lock *lock);
 
 /*
+ * Gives it back as if its holder had been killed: nobody holds it, and the next who takes it is told
+ * (TUTTI_EOWNERDEAD). For one who was told so and cannot repair what the lock guards. TUTTI_EPERM: this
+ * process does not hold it.
+ */
+TUTTI_API tutti_err tutti_lock_abandon(tutti_lock *lock);
+
+/*
  * The holder's pid (also of one that exited cleanly without releasing), 0 if it is free, -1 if
  * its holder was killed. Recovers nothing, never waits.
  */

@@ -2,18 +2,13 @@
 /* The module tutti._tutti: multi-phase initialisation, and the state of each import. */
 #include "state.h"
 
-static int (*const parts[])(PyObject *module) = {
-	py_add_errors,
-	py_add_shared,
-	py_add_forks,
-	py_add_arena,
-};
-
 static int execute(PyObject *module)
 {
-	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-		if (parts[i](module) < 0)
-			return -1;
+#define ADD(name)                                                                                                      \
+	if (py_add_##name(module) < 0)                                                                                     \
+		return -1;
+	PY_PARTS(ADD)
+#undef ADD
 	return PyModule_AddStringConstant(module, "__version__", tutti_version());
 }
 

@@ -54,6 +54,20 @@ void py_shared_close(PyObject *self)
 	shared->object = NULL;
 }
 
+int py_shared_is_fresh(PyObject *self)
+{
+	if (!((struct py_shared *)self)->object)
+		return 0;
+	PyErr_Format(PyExc_RuntimeError, "%.200s.__init__() was called twice", Py_TYPE(self)->tp_name);
+	return -1;
+}
+
+int py_shared_fail(PyObject *self)
+{
+	PyErr_Format(PyExc_ValueError, "this %.200s is closed, or its __init__() was not called", Py_TYPE(self)->tp_name);
+	return -1;
+}
+
 /* Finds the handle's arena: one that this process is in, else among the running processes. */
 static tutti_err open_anywhere(const struct py_kind *kind, void **object, tutti_handle handle)
 {
@@ -132,10 +146,8 @@ int py_name(PyObject *name, const char **text)
 static PyObject *handle(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
 	struct py_shared *shared = (struct py_shared *)self;
-	if (!shared->object) {
-		PyErr_SetString(PyExc_ValueError, "this object is closed: it has no handle");
+	if (py_shared_check(self) < 0)
 		return NULL;
-	}
 	tutti_handle value = shared->kind->handle(shared->object);
 	return PyBytes_FromStringAndSize((const char *)&value, sizeof value);
 }
@@ -183,6 +195,14 @@ static PyType_Spec spec = {
 	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
 	.slots = slots,
 };
+
+int py_add_kind(PyObject *module, PyObject **type, PyType_Spec *kind_spec)
+{
+	PyObject *bases = PyTuple_Pack(1, py_state_of_module(module)->shared_type);
+	int rc = bases ? py_add_type(module, type, kind_spec, bases) : -1;
+	Py_XDECREF(bases);
+	return rc;
+}
 
 int py_add_shared(PyObject *module)
 {

@@ -52,6 +52,22 @@ PyObject *py_shared_new(PyTypeObject *type, const struct py_kind *kind);
 /* Gives it the shared object, which it closes in the end. */
 void py_shared_set(PyObject *self, void *object);
 
+/* For an __init__: 0, or -1 with RuntimeError if it has a shared object already, which others may be using. */
+int py_shared_is_fresh(PyObject *self);
+
+/* First line of each method: 0, or -1 with ValueError if there is none (closed, or __init__ was not called). */
+int py_shared_fail(PyObject *self);
+static inline int py_shared_check(PyObject *self)
+{
+	return ((struct py_shared *)self)->object ? 0 : py_shared_fail(self);
+}
+
+/*
+ * Adds the type of a kind: a subtype of Shared, whose flags have no Py_TPFLAGS_HAVE_GC unless it has its own
+ * traverse and clear, and whose dealloc is py_shared_dealloc or calls it last.
+ */
+int py_add_kind(PyObject *module, PyObject **type, PyType_Spec *spec);
+
 /* A Python object on an existing shared one: for a classmethod _open(handle). `handle`: 16 bytes. */
 PyObject *py_shared_open(PyTypeObject *type, const struct py_kind *kind, PyObject *handle);
 

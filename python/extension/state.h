@@ -20,6 +20,8 @@
  */
 #define PY_STATE_OBJECTS(X)                                                                                            \
 	X(shared_type) /* tutti._tutti.Shared */                                                                           \
+	X(lock_type) /* tutti._tutti.Lock */                                                                               \
+	X(event_type) /* tutti._tutti.Event */                                                                             \
 	X(error) /* tutti.Error */                                                                                         \
 	X(abandoned_lock_error) /* tutti.AbandonedLockError */                                                             \
 	X(stale_handle_error) /* tutti.StaleHandleError */                                                                 \
@@ -53,10 +55,16 @@ int py_add_type(PyObject *module, PyObject **type, PyType_Spec *spec, PyObject *
 /* PyModule_AddObjectRef, which 3.9 lacks: keeps no reference of the caller's. 0, or -1 with an exception. */
 int py_add_object(PyObject *module, const char *name, PyObject *value);
 
-/* What each file adds to the module: 0, or -1 with an exception. One line here and one in module.c for each file. */
-int py_add_errors(PyObject *module);
-int py_add_shared(PyObject *module);
-int py_add_forks(PyObject *module);
-int py_add_arena(PyObject *module);
+/* What each file adds to the module, in this order: 0, or -1 with an exception. One line for each file. */
+#define PY_PARTS(X)                                                                                                    \
+	X(errors)                                                                                                          \
+	X(shared)                                                                                                          \
+	X(forks)                                                                                                           \
+	X(arena)                                                                                                           \
+	X(lock)                                                                                                            \
+	X(event)
+#define PY_PART_DECLARATION(name) int py_add_##name(PyObject *module);
+PY_PARTS(PY_PART_DECLARATION)
+#undef PY_PART_DECLARATION
 
 #endif

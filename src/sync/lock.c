@@ -112,6 +112,12 @@ static void stamp(struct lock *shared)
 	store_relaxed(&shared->partner, tutti__cpu() + 1); /* relaxed: a hint for who waits */
 }
 
+static void note_gone(struct lock *shared, const struct tutti__slot *slot)
+{
+	shared->gone_pid = slot->identity.pid;
+	memcpy(shared->gone_name, slot->name, sizeof shared->gone_name);
+}
+
 static tutti_err fail_owner_dead(const struct lock *shared)
 {
 	return tutti__fail(TUTTI_EOWNERDEAD,
@@ -248,6 +254,28 @@ tutti_err tutti_lock_release(tutti_lock *lock)
 	return release_slow(lock->shared, id);
 }
 
+tutti_err tutti_lock_abandon(tutti_lock *lock)
+{
+	tutti_err err;
+	struct lock *shared = lock->shared;
+	uint32_t id = tutti__use(&lock->reference, &err);
+	if (unlikely(id == 0))
+		return err;
+	for (;;) {
+		uint32_t word = load_acquire(&shared->word);
+		if ((word & TUTTI__ID_MASK) != id)
+			return tutti__fail(TUTTI_EPERM, "lock \"%s\" is not held by this process, and cannot be abandoned by it.",
+			                   shared->object.name);
+		if (shared->gone_pid == 0) /* else it tells of the one that was killed */
+			note_gone(shared, tutti__slot_of(lock->reference.arena, id));
+		/* Release: pairs with the acquire in try_take. */
+		if (cas_u32(&shared->word, word, TUTTI__ABANDONED | (word & TUTTI__WAITERS))) {
+			tutti__os.futex_wake(&shared->word, 1);
+			return TUTTI_OK;
+		}
+	}
+}
+
 int tutti_lock_holder(const tutti_lock *lock)
 {
 	uint32_t holder = load_relaxed(&lock->shared->word) & TUTTI__ID_MASK;
@@ -268,9 +296,7 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 		uint32_t word = load_acquire(&shared->word);
 		if ((word & TUTTI__ID_MASK) != dead)
 			return;
-		struct tutti__slot *slot = tutti__slot_of(arena, dead);
-		shared->gone_pid = slot->identity.pid;
-		memcpy(shared->gone_name, slot->name, sizeof shared->gone_name);
+		note_gone(shared, tutti__slot_of(arena, dead));
 		uint32_t next = (clean ? TUTTI__KEPT : TUTTI__BUG(13) ? 0 : TUTTI__ABANDONED) | (word & TUTTI__WAITERS);
 		if (cas_u32(&shared->word, word, next)) {
 			tutti__os.futex_wake(&shared->word, 1);
