@@ -13,6 +13,7 @@
 #include <tutti/tutti.h>
 
 #include "fork.h"
+#include "compatible.h"
 
 /*
  * Every Python object that the module keeps: X(field). One list declares, visits and clears them.
@@ -21,6 +22,10 @@
 #define PY_STATE_OBJECTS(X)                                                                                            \
 	X(shared_type) /* tutti._tutti.Shared */                                                                           \
 	X(lock_type) /* tutti._tutti.Lock */                                                                               \
+	X(rlock_type) /* tutti._tutti.RLock */                                                                             \
+	X(semaphore_type) /* tutti._tutti.Semaphore */                                                                     \
+	X(condition_type) /* tutti._tutti.Condition */                                                                     \
+	X(barrier_type) /* tutti._tutti.Barrier */                                                                         \
 	X(event_type) /* tutti._tutti.Event */                                                                             \
 	X(error) /* tutti.Error */                                                                                         \
 	X(abandoned_lock_error) /* tutti.AbandonedLockError */                                                             \
@@ -62,6 +67,10 @@ int py_add_object(PyObject *module, const char *name, PyObject *value);
 	X(forks)                                                                                                           \
 	X(arena)                                                                                                           \
 	X(lock)                                                                                                            \
+	X(rlock)                                                                                                           \
+	X(semaphore)                                                                                                       \
+	X(condition)                                                                                                       \
+	X(barrier)                                                                                                         \
 	X(event)
 #define PY_PART_DECLARATION(name) int py_add_##name(PyObject *module);
 PY_PARTS(PY_PART_DECLARATION)
