@@ -32,8 +32,8 @@ def explained(text: str, held: bool) -> str:
 
 
 def _exitcode(pid: int) -> int | None:
-    # Those that are joined are in no list any more, but whoever joined them has seen the exit code.
-    children: Any = list(process._children)  # type: ignore[attr-defined]
+    # All that the program still has an object of, joined or not.
+    children: Any = list(process._dangling)  # type: ignore[attr-defined]
     for child in children:
         popen = child._popen
         if popen is not None and popen.pid == pid:
