@@ -219,7 +219,11 @@ void tutti__permits_look_for_dead(tutti_arena *arena, struct tutti__permits *per
 		uint32_t id = tutti__share_id(share);
 		if (named_share(word) == number)
 			count += tutti__permits_pending(word);
-		if (share && count > 0 && id != own && id != TUTTI__ABANDONED && id != TUTTI__KEPT)
+		if (share == 0 || count <= 0 || id == own || id == TUTTI__KEPT)
+			continue;
+		if (id == TUTTI__ABANDONED)
+			store_release(&permits->has_abandoned, 1); /* who made it so may have died before saying it */
+		else
 			tutti__recover_if_dead(arena, id);
 	}
 }

@@ -243,6 +243,14 @@ static void destroy(tutti_arena *arena, uint64_t offset)
 	tutti__shares_destroy(arena, &((struct semaphore *)tutti__at(arena, offset))->permits.shares);
 }
 
+bool tutti__semaphore_is_valid(tutti_arena *arena, uint64_t offset, void (*reach)(void *context, uint64_t offset),
+                               void *context)
+{
+	struct semaphore *shared = tutti__at(arena, offset);
+	return tutti__shares_are_valid(arena, &shared->permits.shares, reach, context) &&
+	       tutti__permits_are_valid(arena, &shared->permits);
+}
+
 const struct tutti__kind tutti__semaphore_kind = {.name = "semaphore",
                                                   .is_object = true,
                                                   .recover = recover,

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "arena/block.h"
+#include "arena/member.h"
 #include "sync/shares.h"
 #include "os/seeded_bug.h"
 
@@ -104,9 +105,30 @@ void tutti__shares_destroy(tutti_arena *arena, struct tutti__shares *shares)
 	}
 }
 
-void tutti__shares_visit(tutti_arena *arena, const struct tutti__shares *shares,
-                         void (*reach)(void *context, uint64_t offset), void *context)
+static bool is_unique(const tutti_arena *arena, const struct tutti__shares *shares, uint32_t number, uint32_t id)
 {
+	while (--number > 0)
+		if (tutti__share_id(load_acquire(tutti__share_at(arena, shares, number))) == id)
+			return false;
+	return true;
+}
+
+bool tutti__shares_are_valid(tutti_arena *arena, const struct tutti__shares *shares,
+                             void (*reach)(void *context, uint64_t offset), void *context)
+{
+	uint32_t used = load_acquire(&shares->used);
+	atomic_u64 *share;
 	for (uint64_t more = load_acquire(&shares->more); more; more = load_acquire(&block_at(arena, more)->next))
 		reach(context, more);
+	if (load_acquire(&shares->latch.word))
+		return false;
+	for (uint32_t number = 1; (share = tutti__share_at(arena, shares, number)) != NULL; number++) {
+		uint64_t value = load_acquire(share);
+		uint32_t id = tutti__share_id(value);
+		if (value == 0 || id == TUTTI__ABANDONED || id == TUTTI__KEPT)
+			continue;
+		if (number > used || tutti__member_is_dead(arena, id) || !is_unique(arena, shares, number, id))
+			return false;
+	}
+	return true;
 }

@@ -54,8 +54,11 @@ tutti_err tutti__share_open(tutti_arena *arena, struct tutti__shares *shares, ui
 void tutti__shares_recover(tutti_arena *arena, struct tutti__shares *shares, uint32_t dead);
 void tutti__shares_destroy(tutti_arena *arena, struct tutti__shares *shares);
 
-/* All blocks that it reaches. */
-void tutti__shares_visit(tutti_arena *arena, const struct tutti__shares *shares,
-                         void (*reach)(void *context, uint64_t offset), void *context);
+/*
+ * Validity, while nobody is inside: the latch is free; every share is that of a member that is in (one each),
+ * ABANDONED or KEPT; none lies beyond `used`. Calls `reach` for all blocks that it reaches.
+ */
+bool tutti__shares_are_valid(tutti_arena *arena, const struct tutti__shares *shares,
+                             void (*reach)(void *context, uint64_t offset), void *context);
 
 #endif

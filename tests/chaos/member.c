@@ -83,6 +83,41 @@ static void use_event(struct member *member)
 		member_tolerates(err, "event");
 }
 
+/* Notifies, or waits in two steps; a ticket that is given up after a notification passes it on. */
+static void use_condition(struct member *member)
+{
+	tutti_condition *condition = member->world.condition;
+	uint32_t choice = member_random(member, 4);
+	uint64_t ticket;
+	tutti_err err;
+	if (choice < 2) {
+		err = tutti_condition_notify(condition, choice ? 1 : UINT32_MAX, NULL);
+	} else if ((err = tutti_condition_enlist(condition, &ticket)) == TUTTI_OK) {
+		if (choice == 2)
+			err = tutti_condition_sleep(condition, ticket, tutti_us(member_random(member, 5000)));
+		else if (tutti_condition_leave(condition, ticket))
+			err = tutti_condition_notify(condition, 1, NULL);
+	}
+	if (err && err != TUTTI_ETIMEDOUT)
+		member_tolerates(err, "condition");
+}
+
+/* Mostly it breaks, by time or by death; then it is reset. */
+static void use_barrier(struct member *member)
+{
+	tutti_barrier *barrier = member->world.barrier;
+	uint32_t index = 0;
+	tutti_err err = member_random(member, 16)
+	                    ? tutti_barrier_wait(barrier, NULL, NULL, &index, tutti_us(member_random(member, 5000)))
+	                    : tutti_barrier_abort(barrier);
+	if (err == TUTTI_EBROKEN)
+		err = tutti_barrier_reset(barrier);
+	if (err)
+		member_tolerates(err, "barrier");
+	if (index >= 3)
+		ledger_fail(CHECK_ERROR, "barrier_wait gave the index %u of 3", index);
+}
+
 /* Makes a queue with a message, mails its handle, and keeps it open until its place is needed for another. */
 static void mail_handle(struct member *member)
 {
@@ -137,7 +172,8 @@ static const struct operation {
 	{member_put, 20, PUTTING},         {member_put_batch, 8, PUTTING}, {member_put_draft, 8, PUTTING},
 	{member_get, 18, GETTING},         {member_get_copy, 18, GETTING}, {member_get_batch, 8, GETTING},
 	{member_release_held, 40, ALWAYS}, {use_lock, 30, ALWAYS},         {use_event, 10, ALWAYS},
-	{mail_handle, 10, ALWAYS},         {open_mailed, 10, ALWAYS},
+	{mail_handle, 10, ALWAYS},         {open_mailed, 10, ALWAYS},      {use_condition, 10, ALWAYS},
+	{use_barrier, 5, ALWAYS},
 };
 
 static unsigned weight_for(const struct member *member, const struct operation *operation)

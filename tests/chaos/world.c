@@ -28,6 +28,8 @@ void world_make(struct world *world)
 		must(tutti_lock_open(&world->locks[i], &(tutti_lock_options){.arena = world->arena}));
 	for (int i = 0; i < EVENTS; i++)
 		must(tutti_event_open(&world->events[i], &(tutti_event_options){.arena = world->arena}));
+	must(tutti_condition_open(&world->condition, &(tutti_condition_options){.arena = world->arena}));
+	must(tutti_barrier_open(&world->barrier, 3, &(tutti_barrier_options){.arena = world->arena}));
 }
 
 static tutti_err open_all(struct world *world, const struct world *original)
@@ -39,6 +41,10 @@ static tutti_err open_all(struct world *world, const struct world *original)
 		err = tutti_lock_at(&world->locks[i], world->arena, tutti_lock_handle(original->locks[i]));
 	for (int i = 0; !err && i < EVENTS; i++)
 		err = tutti_event_at(&world->events[i], world->arena, tutti_event_handle(original->events[i]));
+	if (!err)
+		err = tutti_condition_at(&world->condition, world->arena, tutti_condition_handle(original->condition));
+	if (!err)
+		err = tutti_barrier_at(&world->barrier, world->arena, tutti_barrier_handle(original->barrier));
 	return err;
 }
 
@@ -70,6 +76,8 @@ void world_close(struct world *world, bool leave)
 		tutti_lock_close(world->locks[i]);
 	for (int i = 0; i < EVENTS; i++)
 		tutti_event_close(world->events[i]);
+	tutti_condition_close(world->condition);
+	tutti_barrier_close(world->barrier);
 	if (leave)
 		tutti_arena_close(world->arena);
 }

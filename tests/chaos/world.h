@@ -11,6 +11,8 @@ struct world {
 	tutti_queue *mail; /* handles travel here */
 	tutti_lock *locks[LOCKS];
 	tutti_event *events[EVENTS];
+	tutti_condition *condition;
+	tutti_barrier *barrier; /* of three */
 };
 
 /* Makes arena and objects. */
