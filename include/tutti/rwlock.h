@@ -50,6 +50,12 @@ TUTTI_API tutti_err tutti_rwlock_acquire_write(tutti_rwlock *rwlock, tutti_time 
 TUTTI_API tutti_err tutti_rwlock_release_read(tutti_rwlock *rwlock);
 TUTTI_API tutti_err tutti_rwlock_release_write(tutti_rwlock *rwlock);
 
+/*
+ * Releases what this member writes, unrepaired: everyone is told, as if the caller had been killed. TUTTI_EPERM. (Who reads
+ * and is told need not do this: the next ones are told anyhow.)
+ */
+TUTTI_API tutti_err tutti_rwlock_abandon_write(tutti_rwlock *rwlock);
+
 /* How many reads are held. Recovers nothing, never waits. */
 TUTTI_API uint32_t tutti_rwlock_readers(const tutti_rwlock *rwlock);
 /* Pid of the writer, 0: none, -1: it was killed, and none has repaired since. Recovers nothing, never waits. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Taking and releasing a read-write lock. The protocol: rwlock.h. */
+#include <unistd.h>
+
 #include <tutti/rwlock.h>
 
 #include "sync/handle.h"
@@ -393,7 +395,7 @@ tutti_err tutti_rwlock_acquire_write(tutti_rwlock *rwlock, tutti_time timeout)
 	return write_slow(&attempt, is_claimed, before);
 }
 
-tutti_err tutti_rwlock_release_write(tutti_rwlock *rwlock)
+static tutti_err release_write(tutti_rwlock *rwlock, bool may_be_kept, uint64_t next)
 {
 	tutti_err err;
 	uint32_t id = tutti__use(&rwlock->reference, &err);
@@ -401,14 +403,24 @@ tutti_err tutti_rwlock_release_write(tutti_rwlock *rwlock)
 		return err;
 	struct tutti__rwlock *shared = shared_of(rwlock);
 	uint64_t writer = load_relaxed(&shared->writer);
-	bool may =
-		writer & TUTTI__WRITER_HELD && (tutti__writer_id(writer) == id || tutti__writer_id(writer) == TUTTI__KEPT);
+	uint32_t holder = tutti__writer_id(writer);
+	bool may = writer & TUTTI__WRITER_HELD && (holder == id || (may_be_kept && holder == TUTTI__KEPT));
 	/* Release: pairs with the acquire of the next reader's look and the next writer's CAS. */
-	if (unlikely(!may || !cas_u64(&shared->writer, writer, 0)))
+	if (unlikely(!may || !cas_u64(&shared->writer, writer, next)))
 		return fail_not_held(shared, "writing");
 	fence_after_rmw();
 	wake_waiters(shared);
 	return TUTTI_OK;
+}
+
+tutti_err tutti_rwlock_release_write(tutti_rwlock *rwlock) { return release_write(rwlock, true, 0); }
+
+tutti_err tutti_rwlock_abandon_write(tutti_rwlock *rwlock)
+{
+	struct tutti__rwlock *shared = shared_of(rwlock);
+	if (load_relaxed(&shared->gone_pid) == 0) /* else it goes on telling of the one who was killed */
+		store_relaxed(&shared->gone_pid, (uint32_t)getpid());
+	return release_write(rwlock, false, TUTTI__WRITER_TAINTED);
 }
 
 /* --- looking ------ -------------------------------------------------------------------------------------------- */

@@ -5,6 +5,8 @@
  * A release is one CAS and a look whether somebody waits. Who was woken and leaves permits
  * behind wakes the next. A releaser killed between the two costs the sleepers one tick.
  */
+#include <unistd.h>
+
 #include <tutti/semaphore.h>
 
 #include "arena/wait.h"
@@ -225,6 +227,26 @@ tutti_err tutti_semaphore_release(tutti_semaphore *semaphore, uint32_t count)
 			return err;
 	}
 	fence_after_rmw();
+	tutti__wake_one(&shared->point, &shared->hints);
+	return TUTTI_OK;
+}
+
+tutti_err tutti_semaphore_abandon(tutti_semaphore *semaphore)
+{
+	tutti_err err;
+	uint32_t number;
+	struct semaphore *shared = shared_of(semaphore);
+	uint32_t id = tutti__use(&semaphore->reference, &err);
+	if (id == 0 || (err = find_share(semaphore, id, INT64_MAX, &number)) != TUTTI_OK)
+		return err;
+	if (load_relaxed(&shared->permits.gone_pid) == 0) /* else it goes on telling of the one who was killed */
+		store_relaxed(&shared->permits.gone_pid, (uint32_t)getpid());
+	err = tutti__permits_abandon(semaphore->reference.arena, &shared->permits, number, id);
+	if (err == TUTTI_EPERM)
+		return tutti__fail(err, "this process has no permit of semaphore \"%s\" to abandon.", shared->object.name);
+	if (err)
+		return err;
+	tutti__wait_stamp(&shared->point);
 	tutti__wake_one(&shared->point, &shared->hints);
 	return TUTTI_OK;
 }

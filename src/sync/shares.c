@@ -49,7 +49,7 @@ uint32_t tutti__share_claim(const tutti_arena *arena, struct tutti__shares *shar
  * Chains a block at the end. Between the link and SHARED it is reachable, but its maker's:
  * the object's recovery sets SHARED before the sweep looks.
  */
-tutti_err tutti__shares_grow(tutti_arena *arena, struct tutti__shares *shares)
+static tutti_err grow(tutti_arena *arena, struct tutti__shares *shares)
 {
 	uint64_t offset, more;
 	tutti_err err = tutti__block_alloc(arena, TUTTI__KIND_RAW, sizeof(struct tutti__more_shares), INT64_MAX, &offset);
@@ -67,6 +67,14 @@ tutti_err tutti__shares_grow(tutti_arena *arena, struct tutti__shares *shares)
 	return TUTTI_OK;
 }
 
+tutti_err tutti__share_make_room(tutti_arena *arena, struct tutti__shares *shares)
+{
+	if (load_relaxed(&shares->used) >= TUTTI__MAX_SHARES)
+		return tutti__fail(TUTTI_EMEMBERS, "more than %d members, counting dead ones, have a share in it.",
+		                   TUTTI__MAX_SHARES);
+	return grow(arena, shares);
+}
+
 tutti_err tutti__share_open(tutti_arena *arena, struct tutti__shares *shares, uint32_t id, int64_t deadline,
                             uint32_t *number)
 {
@@ -78,10 +86,7 @@ tutti_err tutti__share_open(tutti_arena *arena, struct tutti__shares *shares, ui
 		tutti__latch_release(&shares->latch);
 		if (*number)
 			return TUTTI_OK;
-		if (load_relaxed(&shares->used) >= TUTTI__MAX_SHARES)
-			return tutti__fail(TUTTI_EMEMBERS, "more than %d members, counting dead ones, have a share in it.",
-			                   TUTTI__MAX_SHARES);
-		err = tutti__shares_grow(arena, shares);
+		err = tutti__share_make_room(arena, shares);
 		if (err)
 			return err;
 	}

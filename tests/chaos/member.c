@@ -48,21 +48,39 @@ static void change_guarded(struct member *member, struct guarded *guarded, bool 
 static void use_lock(struct member *member)
 {
 	uint32_t number = member_random(member, LOCKS);
-	tutti_lock *lock = member->world.locks[number];
-	tutti_err err =
-		tutti_lock_acquire(lock, member_random(member, 2) ? TUTTI_NOW : tutti_us(member_random(member, 30000)));
-	if (err == TUTTI_ETIMEDOUT || err == TUTTI_EBUSY)
+	tutti_time timeout = member_random(member, 2) ? TUTTI_NOW : tutti_us(member_random(member, 30000));
+	tutti_err err = world_acquire(&member->world, number, timeout);
+	if (err == TUTTI_ETIMEDOUT || err == TUTTI_EBUSY || err == TUTTI_EINTR)
 		return;
 	if (err && err != TUTTI_EOWNERDEAD) {
-		member_tolerates(err, "lock_acquire");
+		member_tolerates(err, "acquire");
 		return;
 	}
 	ledger_count(COUNT_LOCKED, 1);
 	ledger_count(COUNT_TOLD, err == TUTTI_EOWNERDEAD);
 	change_guarded(member, &ledger->guarded[number], err == TUTTI_EOWNERDEAD);
-	err = tutti_lock_release(lock);
+	err = world_release(&member->world, number);
 	if (err)
-		member_tolerates(err, "lock_release");
+		member_tolerates(err, "release");
+}
+
+/* A reader sees what the lock guards whole, or was told. */
+static void read_guarded(struct member *member)
+{
+	struct guarded *guarded = &ledger->guarded[NUMBER_OF_RWLOCK];
+	tutti_err err = tutti_rwlock_acquire_read(member->world.rwlock, tutti_us(member_random(member, 3000)));
+	if (err == TUTTI_ETIMEDOUT || err == TUTTI_EBUSY)
+		return;
+	if (err && err != TUTTI_EOWNERDEAD) {
+		member_tolerates(err, "acquire_read");
+		return;
+	}
+	if (err == TUTTI_OK && guarded->first != guarded->second)
+		ledger_fail(CHECK_GUARDED, "%llu and %llu, read, and nobody's death was told",
+		            (unsigned long long)guarded->first, (unsigned long long)guarded->second);
+	err = tutti_rwlock_release_read(member->world.rwlock);
+	if (err)
+		member_tolerates(err, "release_read");
 }
 
 static void use_event(struct member *member)
@@ -173,7 +191,7 @@ static const struct operation {
 	{member_get, 18, GETTING},         {member_get_copy, 18, GETTING}, {member_get_batch, 8, GETTING},
 	{member_release_held, 40, ALWAYS}, {use_lock, 30, ALWAYS},         {use_event, 10, ALWAYS},
 	{mail_handle, 10, ALWAYS},         {open_mailed, 10, ALWAYS},      {use_condition, 10, ALWAYS},
-	{use_barrier, 5, ALWAYS},
+	{use_barrier, 5, ALWAYS},          {read_guarded, 20, ALWAYS},
 };
 
 static unsigned weight_for(const struct member *member, const struct operation *operation)

@@ -125,6 +125,15 @@ static void check_adopted(struct stage *stage)
 		fail(TORN, "K3: permits of the dead are given without a word");
 }
 
+static void abandon_permit(struct stage *stage) { must(tutti_semaphore_abandon(stage->semaphore), "abandon"); }
+
+/* Whether the victim's death comes before or after: the one permit is told of, the other not. */
+static void check_abandoned(struct stage *stage)
+{
+	if (check_permits(stage, PERMITS) != 1)
+		fail(TORN, "K3: an abandoned permit is given without a word, or another one with");
+}
+
 static void fill_shares(struct stage *stage)
 {
 	open_semaphore(stage);
@@ -417,6 +426,11 @@ const struct operation sync_operations[] = {
      .arrange = die_with_permits,
      .operate = adopt_permit,
      .check = check_adopted},
+	{.name = "semaphore abandon",
+     .arrange = open_used_semaphore,
+     .prepare = acquire_permit,
+     .operate = abandon_permit,
+     .check = check_abandoned},
 	{.name = "semaphore acquire, one more member",
      .arrange = fill_shares,
      .operate = acquire_permit,

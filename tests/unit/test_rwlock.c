@@ -225,6 +225,23 @@ static void everyone_is_told_of_a_dead_writer_until_one_has_repaired(void **stat
 	end_scene(scene);
 }
 
+static void an_abandoned_write_is_told_of(void **state)
+{
+	(void)state;
+	struct scene *scene = open_scene();
+	EXPECT(TUTTI_EPERM, tutti_rwlock_abandon_write(scene->rwlock));
+	OK(begin_write(scene, TUTTI_NOW));
+	OK(tutti_rwlock_abandon_write(scene->rwlock));
+	assert_int_equal(tutti_rwlock_writer(scene->rwlock), -1);
+	EXPECT(TUTTI_EOWNERDEAD, begin_read(scene, TUTTI_NOW));
+	OK(end_read(scene));
+	EXPECT(TUTTI_EOWNERDEAD, begin_write(scene, TUTTI_NOW));
+	OK(end_write(scene));
+	OK(begin_read(scene, TUTTI_NOW));
+	OK(end_read(scene));
+	end_scene(scene);
+}
+
 static void a_clean_exit_keeps_what_it_held(void **state)
 {
 	(void)state;
@@ -383,6 +400,7 @@ int main(int argc, char **argv)
 		TEST(a_waiting_writer_that_gives_up_lets_readers_in),
 		TEST(a_reader_that_is_killed_lets_the_writer_in),
 		TEST(everyone_is_told_of_a_dead_writer_until_one_has_repaired),
+		TEST(an_abandoned_write_is_told_of),
 		TEST(a_clean_exit_keeps_what_it_held),
 		TEST(a_stopped_reader_is_waited_for_in_time),
 		TEST(any_thread_and_handle_of_the_member_may_release),

@@ -300,6 +300,29 @@ static void a_surplus_of_the_killed_is_kept(void **state)
 	end_scene(scene);
 }
 
+static void an_abandoned_permit_is_told_of(void **state)
+{
+	uint32_t told;
+	(void)state;
+	struct scene *scene = open_scene(3, 3);
+	EXPECT_TEXT(TUTTI_EPERM, "slots", tutti_semaphore_abandon(scene->semaphore));
+	for (int i = 0; i < 2; i++) {
+		OK(take(scene));
+		OK(tutti_semaphore_abandon(scene->semaphore));
+	}
+	kill_one_with(scene, 1, 0);
+	assert_int_equal(value(scene), 0);
+	assert_int_equal(take_all(scene, &told), 3);
+	assert_int_equal(told, 3);
+	OK(give(scene, 1));
+	pid_t child = support_fork(take_in_child, scene);
+	support_join_child(child);
+	OK(tutti_semaphore_abandon(scene->semaphore));
+	EXPECT(TUTTI_EOWNERDEAD, take(scene));
+	EXPECT(TUTTI_EBUSY, take(scene));
+	end_scene(scene);
+}
+
 static void a_clean_exit_gives_nothing_back(void **state)
 {
 	(void)state;
@@ -399,6 +422,7 @@ int main(int argc, char **argv)
 		TEST(what_the_killed_had_is_given_back_when_it_is_needed),
 		TEST(who_is_told_and_killed_leaves_it_to_be_told_again),
 		TEST(a_surplus_of_the_killed_is_kept),
+		TEST(an_abandoned_permit_is_told_of),
 		TEST(a_clean_exit_gives_nothing_back),
 		TEST(many_die_with_permits),
 		TEST(more_members_than_fit_into_the_object),
