@@ -302,9 +302,32 @@ static void many_deaths_in_a_row(void **state)
 	end_scene(scene, arena);
 }
 
+static void a_lock_that_cannot_be_repaired_is_abandoned_again(void **state)
+{
+	(void)state;
+	char pid[16];
+	tutti_arena *arena = support_arena(0);
+	struct scene *scene = new_scene(arena);
+	pid_t child = start_holder(scene);
+	support_kill(child);
+	snprintf(pid, sizeof pid, "pid %d", child);
+	for (int round = 0; round < 2; round++) {
+		EXPECT_TEXT(TUTTI_EOWNERDEAD, pid, tutti_lock_acquire(scene->lock, TUTTI_NOW));
+		OK(tutti_lock_abandon(scene->lock));
+		assert_int_equal(tutti_lock_holder(scene->lock), -1);
+		EXPECT(TUTTI_EPERM, tutti_lock_abandon(scene->lock));
+	}
+	EXPECT(TUTTI_EOWNERDEAD, tutti_lock_acquire(scene->lock, tutti_seconds(1)));
+	OK(tutti_lock_release(scene->lock));
+	OK(tutti_lock_acquire(scene->lock, TUTTI_NOW));
+	OK(tutti_lock_release(scene->lock));
+	end_scene(scene, arena);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest lock_death[] = {
+		TEST(a_lock_that_cannot_be_repaired_is_abandoned_again),
 		TEST(the_next_is_told_that_the_holder_was_killed),
 		TEST(a_try_after_the_kill_gets_it_at_once),
 		TEST(looking_recovers_nothing),
