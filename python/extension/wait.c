@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <time.h>
+
+#include "wait.h"
+
+static const tutti_time SLICE = 50 * 1000000; /* ns: how late a signal may be noticed */
+static const double LONGEST = 9e9; /* seconds that a tutti_time holds */
+
+static int64_t now(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static int64_t deadline_of(tutti_time timeout)
+{
+	int64_t begin = now();
+	return timeout > INT64_MAX - begin ? INT64_MAX : begin + timeout;
+}
+
+/* How long the next slice may be; 0: the time is over. */
+static tutti_time next_slice(int64_t deadline)
+{
+	if (deadline == INT64_MAX)
+		return SLICE;
+	int64_t left = deadline - now();
+	return left <= 0 ? 0 : left < SLICE ? left : SLICE;
+}
+
+static int wait_in_slices(py_attempt attempt, void *context, int64_t deadline, int answer)
+{
+	for (tutti_time slice; (slice = next_slice(deadline)) > 0;) {
+		Py_BEGIN_ALLOW_THREADS;
+		answer = (int)attempt(context, slice);
+		Py_END_ALLOW_THREADS;
+		if (!py_is_not_yet(answer))
+			return answer;
+		if (PyErr_CheckSignals() < 0)
+			return -1;
+	}
+	return answer;
+}
+
+int py_wait(py_attempt attempt, void *context, tutti_time timeout)
+{
+	int answer = (int)attempt(context, TUTTI_NOW);
+	if (timeout <= 0 || !py_is_not_yet(answer))
+		return answer;
+	return wait_in_slices(attempt, context, deadline_of(timeout), answer);
+}
+
+int py_timeout(PyObject *seconds, tutti_time *timeout)
+{
+	*timeout = TUTTI_FOREVER;
+	if (!seconds || seconds == Py_None)
+		return 0;
+	double value = PyFloat_AsDouble(seconds);
+	if (value == -1.0 && PyErr_Occurred())
+		return -1;
+	if (isnan(value)) {
+		PyErr_SetString(PyExc_ValueError, "a timeout cannot be NaN (not a number)");
+		return -1;
+	}
+	if (value <= 0)
+		*timeout = TUTTI_NOW;
+	else if (value < LONGEST)
+		*timeout = (tutti_time)ceil(value * 1e9);
+	return 0;
+}
+
+int py_block_timeout(int block, PyObject *seconds, tutti_time *timeout)
+{
+	*timeout = TUTTI_NOW;
+	return block ? py_timeout(seconds, timeout) : 0;
+}

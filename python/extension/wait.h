@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting from Python: one helper, used by everything that waits.
+ *
+ * Try first with the GIL held, which costs no release when nothing has to be waited for. Then
+ * release it and wait in slices, so that a signal that another thread took is noticed too. After a
+ * signal (TUTTI_EINTR) and after each slice Python's handlers run; if none raises, the wait goes on
+ * to the same absolute deadline (PEP 475).
+ */
+#ifndef TUTTI_PYTHON_WAIT_H
+#define TUTTI_PYTHON_WAIT_H
+
+#include "state.h"
+
+/*
+ * One attempt of the core, up to `timeout`: a function such as tutti_lock_acquire. Called with the GIL
+ * and TUTTI_NOW first, then without the GIL: it must not touch Python objects.
+ */
+typedef tutti_err (*py_attempt)(void *context, tutti_time timeout);
+
+/* The answers that mean: not yet. */
+static inline bool py_is_not_yet(int answer)
+{
+	return answer == TUTTI_EBUSY || answer == TUTTI_ETIMEDOUT || answer == TUTTI_EEMPTY || answer == TUTTI_EFULL ||
+	       answer == TUTTI_EINTR;
+}
+
+/*
+ * Attempts until the answer is another than "not yet", or `timeout` is over. The last answer (a
+ * tutti_err; tutti_last_error() has its text), or -1 if a signal handler raised an exception.
+ */
+int py_wait(py_attempt attempt, void *context, tutti_time timeout);
+
+/*
+ * A timeout as multiprocessing takes it: None: for ever; a number of seconds, negative ones as 0, ones
+ * that no clock reaches as for ever. 0, or -1 with TypeError (not a number) or ValueError (NaN).
+ */
+int py_timeout(PyObject *seconds, tutti_time *timeout);
+
+/* The same for the usual pair (block, timeout): without `block` the timeout is not looked at. */
+int py_block_timeout(int block, PyObject *seconds, tutti_time *timeout);
+
+#endif
