@@ -10,7 +10,6 @@
  */
 #include <unistd.h>
 
-#include "compatible.h"
 #include "messages.h"
 
 struct block {

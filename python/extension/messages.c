@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "messages.h"
-
-int pickler_traverse(struct messages *messages, visitproc visit, void *arg);
-void pickler_clear(struct messages *messages);
+#include "state.h"
 
 static void outgoing_init(struct outgoing *out)
 {
@@ -122,11 +119,54 @@ PyObject *message_decode_bytes(struct messages *messages, tutti_message *message
 	return bytes;
 }
 
-int messages_init(struct messages *messages, PyObject *module)
+/* _encode(object): what would be sent, as (encoding, bytes). For tests and for who looks into messages. */
+static PyObject *encode(PyObject *module, PyObject *object)
 {
-	if (pickler_init(messages, module) < 0 || block_init(messages, module) < 0)
+	struct outgoing out;
+	PyObject *result = NULL;
+	int encoded = message_encode(&py_state_of_module(module)->messages, object, &out);
+	PyObject *bytes = encoded == 0 ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)out.size) : NULL;
+	char *to = bytes ? PyBytes_AS_STRING(bytes) : NULL;
+	for (size_t i = 0; bytes && i < out.count; to += out.parts[i++].size)
+		if (out.parts[i].size)
+			memcpy(to, out.parts[i].data, out.parts[i].size);
+	if (bytes)
+		result = Py_BuildValue("iN", (int)out.encoding, bytes);
+	outgoing_clear(&out);
+	return result;
+}
+
+/* _decode(encoding, bytes): the object that such a message brings. */
+static PyObject *decode(PyObject *module, PyObject *arguments)
+{
+	Py_buffer bytes;
+	tutti_message message = {0};
+	if (!PyArg_ParseTuple(arguments, "Iy*:_decode", &message.encoding, &bytes))
+		return NULL;
+	/* As a getter of a full arena has it: in private memory, which its release frees. */
+	void *copy = aligned_alloc(64, ((size_t)bytes.len + 64) / 64 * 64);
+	if (copy && tutti_arena_default(&message.arena) == TUTTI_OK) {
+		message.view = (tutti_view){memcpy(copy, bytes.buf, (size_t)bytes.len), (size_t)bytes.len};
+		copy = NULL;
+	}
+	free(copy);
+	PyBuffer_Release(&bytes);
+	return message.view.data ? message_decode(&py_state_of_module(module)->messages, &message) : PyErr_NoMemory();
+}
+
+static PyMethodDef functions[] = {
+	{"_encode", encode, METH_O, "Encodes an object: (encoding, bytes)."},
+	{"_decode", decode, METH_VARARGS, "Decodes what _encode gave."},
+	{0},
+};
+
+int py_add_messages(PyObject *module)
+{
+	struct messages *messages = &py_state_of_module(module)->messages;
+	if (pickler_init(messages, module) < 0 || block_init(messages, module) < 0 ||
+	    PyModule_AddFunctions(module, functions) < 0)
 		return -1;
-	return PyModule_AddObjectRef(module, "Block", (PyObject *)messages->block_type);
+	return py_add_object(module, "Block", (PyObject *)messages->block_type);
 }
 
 #define OWNED(X)                                                                                                       \

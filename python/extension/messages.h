@@ -18,10 +18,9 @@
 #ifndef TUTTI_PYTHON_MESSAGES_H
 #define TUTTI_PYTHON_MESSAGES_H
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
 #include <tutti/queue.h>
+
+#include "compatible.h"
 
 enum {
 	OUT_OF_BAND = 64 * 1024, /* bytes from which a buffer travels beside the pickle */
@@ -51,7 +50,7 @@ struct spare_picklers {
 	unsigned count;
 };
 
-/* What the module keeps for messages; part of the module's state. All zero before messages_init(). */
+/* What the module keeps for messages; part of the module's state. All zero in the beginning. */
 struct messages {
 	PyTypeObject *block_type, *sink_type, *reducers_type;
 	PyObject *reduction; /* the module multiprocessing.reduction */
@@ -65,7 +64,6 @@ struct messages {
 	struct spare_picklers spare[PICKLER_KINDS];
 };
 
-int messages_init(struct messages *messages, PyObject *module);
 int messages_traverse(struct messages *messages, visitproc visit, void *arg);
 void messages_clear(struct messages *messages);
 
@@ -106,6 +104,8 @@ PyObject *direct_decode(const void *data, size_t size);
 
 /* pickler.c */
 int pickler_init(struct messages *messages, PyObject *module);
+int pickler_traverse(struct messages *messages, visitproc visit, void *arg);
+void pickler_clear(struct messages *messages);
 int pickle_encode(struct messages *messages, PyObject *object, struct outgoing *out);
 PyObject *pickle_decode(struct messages *messages, const void *data, size_t size, PyObject *buffers);
 

@@ -14,7 +14,6 @@
  * message is then of protocol 5 as a whole. If only small ones were offered, a second pass makes it one
  * of the default protocol, so that what arrives owns its data as it does without Tutti.
  */
-#include "compatible.h"
 #include "sink.h"
 
 enum { DROP_AFTER_BYTES = 64 * 1024 };
