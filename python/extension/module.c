@@ -6,6 +6,8 @@ static int (*const parts[])(PyObject *module) = {
 	py_add_errors,
 	py_add_messages,
 	py_add_queues,
+	py_add_pipes,
+	py_add_connections,
 };
 
 static int execute(PyObject *module)

@@ -62,7 +62,9 @@ static int open_new(struct queue_object *self)
 	const char *name = self->name == Py_None ? NULL : PyUnicode_AsUTF8(self->name);
 	if (!name && self->name != Py_None)
 		return -1;
-	tutti_queue_options options = {.name = name, .max_items = self->max_items, .max_bytes = self->max_bytes};
+	bool joinable = PyType_IsSubtype(Py_TYPE(self), (PyTypeObject *)self->state->joinable_queue_type);
+	tutti_queue_options options = {
+		.name = name, .max_items = self->max_items, .max_bytes = self->max_bytes, .joinable = joinable};
 	tutti_err err = tutti_queue_open(&self->queue, &options);
 	self->closed = err != TUTTI_OK;
 	if (err)
@@ -119,6 +121,8 @@ static PyObject *queue_reduce(PyObject *object, PyObject *none)
 		return NULL;
 	struct sent sent = {tutti_queue_handle(self->queue), self->max_items, self->max_bytes};
 	queue_leave(self);
+	if (message_carry(sent.handle) < 0)
+		return NULL;
 	PyObject *module = PyImport_ImportModule("tutti._tutti");
 	PyObject *open = module ? PyObject_GetAttrString(module, "_open_queue") : NULL;
 	Py_XDECREF(module);
@@ -230,16 +234,6 @@ PyObject *queue_nothing_to_join(PyObject *object, PyObject *none)
 	Py_RETURN_NONE;
 }
 
-/* Takes out and drops what is there. */
-static tutti_err drain(tutti_queue *queue)
-{
-	tutti_message message;
-	tutti_err err;
-	while ((err = tutti_queue_get(queue, &message, TUTTI_NOW)) == TUTTI_OK)
-		tutti_message_release(&message);
-	return err == TUTTI_EEMPTY || err == TUTTI_EOF ? TUTTI_OK : err;
-}
-
 static PyObject *queue_shutdown(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
 {
 	static const char *const names[] = {"immediate"};
@@ -252,9 +246,7 @@ static PyObject *queue_shutdown(PyObject *object, PyObject *const *given, Py_ssi
 	if (immediate < 0 || queue_enter(self) < 0)
 		return NULL;
 	Py_BEGIN_ALLOW_THREADS;
-	err = tutti_queue_shutdown(self->queue);
-	if (err == TUTTI_OK && immediate)
-		err = drain(self->queue);
+	err = immediate ? tutti_queue_shutdown_now(self->queue) : tutti_queue_shutdown(self->queue);
 	Py_END_ALLOW_THREADS;
 	if (err)
 		py_raise(self->state, err);
@@ -312,6 +304,8 @@ static PyMemberDef members[] = {
 	{"name", T_OBJECT, offsetof(struct queue_object, name), READONLY, "The name given, or None."},
 	{"max_bytes", T_ULONGLONG, offsetof(struct queue_object, max_bytes), READONLY, "Bytes it holds; 0: no limit."},
 	{"_maxsize", T_ULONGLONG, offsetof(struct queue_object, max_items), READONLY, "Objects it holds; 0: no limit."},
+	{"redelivered", T_BOOL, offsetof(struct queue_object, redelivered), READONLY,
+     "True if the object that was got last had been got before, by a process that was killed."},
 	{"_closed", T_BOOL, offsetof(struct queue_object, closed), READONLY, "True after close()."},
 	{"_on_error", T_OBJECT, offsetof(struct queue_object, on_error), 0, "Called with (error, obj); or None."},
 	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct queue_object, weak_references), READONLY, NULL},
@@ -338,6 +332,16 @@ static PyType_Slot queue_slots[] = {
 	{0},
 };
 
+static PyType_Slot joinable_queue_slots[] = {
+	{Py_tp_doc, "JoinableQueue(maxsize=0, *, name=None, max_bytes=0): a Queue that knows when all is done."},
+	{Py_tp_new, queue_new},
+	{Py_tp_methods, joinable_queue_methods},
+	{Py_tp_traverse, queue_traverse},
+	{Py_tp_clear, queue_clear},
+	{Py_tp_dealloc, queue_dealloc},
+	{0},
+};
+
 static PyType_Slot simple_queue_slots[] = {
 	{Py_tp_doc, "SimpleQueue(*, name=None): an unbounded queue."},
 	{Py_tp_new, simple_queue_new},
@@ -352,6 +356,8 @@ enum { FLAGS = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC };
 
 static PyType_Spec base_spec = {"tutti._tutti._QueueBase", sizeof(struct queue_object), 0, FLAGS, base_slots};
 static PyType_Spec queue_spec = {"tutti._tutti.Queue", sizeof(struct queue_object), 0, FLAGS, queue_slots};
+static PyType_Spec joinable_queue_spec = {"tutti._tutti.JoinableQueue", sizeof(struct queue_object), 0, FLAGS,
+                                          joinable_queue_slots};
 static PyType_Spec simple_queue_spec = {"tutti._tutti.SimpleQueue", sizeof(struct queue_object), 0, FLAGS,
                                         simple_queue_slots};
 
@@ -365,6 +371,7 @@ int py_add_queues(PyObject *module)
 	struct py_state *state = py_state_of_module(module);
 	if (py_add_type(module, &state->queue_base, &base_spec, NULL) < 0 ||
 	    py_add_type(module, &state->queue_type, &queue_spec, state->queue_base) < 0 ||
+	    py_add_type(module, &state->joinable_queue_type, &joinable_queue_spec, state->queue_type) < 0 ||
 	    py_add_type(module, &state->simple_queue_type, &simple_queue_spec, state->queue_base) < 0)
 		return -1;
 	return PyModule_AddFunctions(module, functions);

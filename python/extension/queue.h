@@ -24,6 +24,7 @@ struct queue_object {
 	uint64_t max_items, max_bytes; /* 0: unbounded */
 	int users; /* calls that are inside */
 	bool closed;
+	bool redelivered; /* the last object that was got had been got before, by a process that was killed */
 };
 
 /* Marks a call: 0, or -1 with the exception for a closed queue. */
@@ -39,6 +40,6 @@ PyObject *queue_get_object(struct queue_object *self, tutti_time timeout);
 PyObject *queue_full(PyObject *object, PyObject *none);
 PyObject *queue_nothing_to_join(PyObject *object, PyObject *none);
 
-extern PyMethodDef queue_methods[], simple_queue_methods[];
+extern PyMethodDef queue_methods[], joinable_queue_methods[], simple_queue_methods[];
 
 #endif

@@ -17,8 +17,11 @@ struct put_attempt {
 static tutti_err try_put(void *context, tutti_time timeout)
 {
 	const struct put_attempt *attempt = context;
-	return tutti_queue_put_gather(attempt->queue, attempt->out->parts, attempt->out->count, attempt->out->encoding,
-	                              timeout);
+	const struct outgoing *out = attempt->out;
+	if (out->carried_count == 0)
+		return tutti_queue_put_gather(attempt->queue, out->parts, out->count, out->encoding, timeout);
+	return tutti_queue_put_with(attempt->queue, out->parts, out->count, out->encoding, out->carried, out->carried_count,
+	                            timeout);
 }
 
 static tutti_err try_commit(void *context, tutti_time timeout) { return tutti_queue_put_commit(context, timeout); }
@@ -61,7 +64,7 @@ static int put_draft(struct queue_object *self, const struct outgoing *out, tutt
 static int put_encoded(struct queue_object *self, const struct outgoing *out, tutti_time timeout)
 {
 	struct put_attempt attempt = {self->queue, out};
-	if (out->size >= COPY_WITHOUT_GIL)
+	if (out->size >= COPY_WITHOUT_GIL && out->carried_count == 0)
 		return put_draft(self, out, timeout);
 	int err = py_wait(try_put, &attempt, timeout);
 	if (err > 0)
@@ -149,10 +152,12 @@ PyObject *queue_get_object(struct queue_object *self, tutti_time timeout)
 	else
 		err = py_wait(try_get, &attempt, timeout);
 	PyObject *result = NULL;
-	if (err == TUTTI_OK)
+	if (err == TUTTI_OK) {
+		self->redelivered = message.redelivered;
 		result = message_decode(&self->state->messages, &message);
-	else if (err > 0)
+	} else if (err > 0) {
 		raise_for_get(self, (tutti_err)err);
+	}
 	queue_leave(self);
 	return result;
 }
@@ -338,6 +343,44 @@ PyMethodDef queue_methods[] = {
 	{"full", queue_full, METH_NOARGS, "True if there is no room at this moment."},
 	{"join_thread", queue_nothing_to_join, METH_NOARGS, "Nothing: a put object is in the queue when put returned."},
 	{"cancel_join_thread", queue_nothing_to_join, METH_NOARGS, "Nothing: no exit waits for a reader."},
+	{0},
+};
+
+/* ---- joinable ---- */
+
+static PyObject *joinable_task_done(PyObject *object, PyObject *none)
+{
+	(void)none;
+	struct queue_object *self = (struct queue_object *)object;
+	if (queue_enter(self) < 0)
+		return NULL;
+	tutti_err err = tutti_queue_task_done(self->queue);
+	if (err == TUTTI_EBOUND)
+		PyErr_SetString(PyExc_ValueError, "task_done() called too many times");
+	else if (err)
+		py_raise(self->state, err);
+	queue_leave(self);
+	return err ? NULL : Py_NewRef(Py_None);
+}
+
+static tutti_err try_join(void *context, tutti_time timeout) { return tutti_queue_join(context, timeout); }
+
+static PyObject *joinable_join(PyObject *object, PyObject *none)
+{
+	(void)none;
+	struct queue_object *self = (struct queue_object *)object;
+	if (queue_enter(self) < 0)
+		return NULL;
+	int err = py_wait(try_join, self->queue, TUTTI_FOREVER);
+	if (err > 0)
+		py_raise(self->state, (tutti_err)err);
+	queue_leave(self);
+	return err ? NULL : Py_NewRef(Py_None);
+}
+
+PyMethodDef joinable_queue_methods[] = {
+	{"task_done", joinable_task_done, METH_NOARGS, "Says that an object that was got is done."},
+	{"join", joinable_join, METH_NOARGS, "Waits until everything that was put is done."},
 	{0},
 };
 

@@ -27,7 +27,10 @@
 	X(broken_barrier_error) /* threading.BrokenBarrierError */                                                         \
 	X(queue_base)                                                                                                      \
 	X(queue_type)                                                                                                      \
-	X(simple_queue_type)
+	X(joinable_queue_type)                                                                                             \
+	X(simple_queue_type)                                                                                               \
+	X(pipe_type)                                                                                                       \
+	X(connection_type)
 
 struct py_state {
 #define PY_STATE_FIELD(field) PyObject *field;
@@ -57,5 +60,7 @@ int py_add_object(PyObject *module, const char *name, PyObject *value);
 int py_add_errors(PyObject *module);
 int py_add_messages(PyObject *module);
 int py_add_queues(PyObject *module);
+int py_add_pipes(PyObject *module);
+int py_add_connections(PyObject *module);
 
 #endif
