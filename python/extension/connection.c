@@ -22,6 +22,7 @@
 
 struct connection_object {
 	PyObject_HEAD
+	PyObject *module; /* owned: keeps the state valid */
 	struct py_state *state;
 	PyObject *weak_references;
 	int handle; /* -1: closed, or given away by `_handle = None` */
@@ -60,10 +61,11 @@ static int check_writable(const struct connection_object *self)
 static PyObject *connection_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
 	(void)arguments, (void)keywords;
-	struct py_state *state = py_state_of_type(type);
-	struct connection_object *self = state ? (struct connection_object *)type->tp_alloc(type, 0) : NULL;
+	PyObject *module = py_module_of_type(type);
+	struct connection_object *self = module ? (struct connection_object *)type->tp_alloc(type, 0) : NULL;
 	if (self) {
-		self->state = state;
+		self->module = Py_NewRef(module);
+		self->state = py_state_of_module(module);
 		self->handle = -1;
 	}
 	return (PyObject *)self;
@@ -114,6 +116,7 @@ static void connection_dealloc(PyObject *object)
 		PyObject_ClearWeakRefs(object);
 	if (self->handle >= 0)
 		close(self->handle);
+	Py_XDECREF(self->module);
 	type->tp_free(object);
 	Py_DECREF(type);
 }
@@ -224,7 +227,8 @@ static PyObject *connection_send_bytes(PyObject *object, PyObject *const *given,
 	PyObject *values[3];
 	Py_ssize_t offset, size;
 	int result = -1;
-	if (py_arguments("send_bytes", names, 3, 1, given, count, keywords, values) < 0 || check_writable(self) < 0)
+	if (py_arguments("send_bytes", names, 3, given, count, keywords, values) < 0 ||
+	    py_required("send_bytes", "buf", values[0]) < 0 || check_writable(self) < 0)
 		return NULL;
 	PyObject *view = PyMemoryView_FromObject(values[0]);
 	if (view && py_slice_of(PyMemoryView_GET_BUFFER(view)->len, values[1], values[2], &offset, &size) == 0) {
@@ -305,7 +309,7 @@ static PyObject *connection_recv_bytes(PyObject *object, PyObject *const *given,
 	PyObject *value;
 	Py_ssize_t most = PY_SSIZE_T_MAX;
 	uint64_t size;
-	if (py_arguments("recv_bytes", names, 1, 0, given, count, keywords, &value) < 0 || check_readable(self) < 0)
+	if (py_arguments("recv_bytes", names, 1, given, count, keywords, &value) < 0 || check_readable(self) < 0)
 		return NULL;
 	if (value && value != Py_None) {
 		most = PyNumber_AsSsize_t(value, NULL);
@@ -343,7 +347,8 @@ static PyObject *connection_recv_bytes_into(PyObject *object, PyObject *const *g
 	struct connection_object *self = (struct connection_object *)object;
 	PyObject *values[2], *result = NULL;
 	Py_buffer buffer;
-	if (py_arguments("recv_bytes_into", names, 2, 1, given, count, keywords, values) < 0 || check_readable(self) < 0)
+	if (py_arguments("recv_bytes_into", names, 2, given, count, keywords, values) < 0 ||
+	    py_required("recv_bytes_into", "buf", values[0]) < 0 || check_readable(self) < 0)
 		return NULL;
 	Py_ssize_t offset = values[1] ? PyNumber_AsSsize_t(values[1], PyExc_OverflowError) : 0;
 	if ((offset == -1 && PyErr_Occurred()) || PyObject_GetBuffer(values[0], &buffer, PyBUF_WRITABLE) < 0)
@@ -364,7 +369,7 @@ static PyObject *connection_poll(PyObject *object, PyObject *const *given, Py_ss
 	struct connection_object *self = (struct connection_object *)object;
 	PyObject *value;
 	tutti_time timeout = TUTTI_NOW;
-	if (py_arguments("poll", names, 1, 0, given, count, keywords, &value) < 0 || check_readable(self) < 0 ||
+	if (py_arguments("poll", names, 1, given, count, keywords, &value) < 0 || check_readable(self) < 0 ||
 	    (value && py_timeout(value, &timeout) < 0))
 		return NULL;
 	struct pollfd polled = {.fd = self->handle, .events = POLLIN};

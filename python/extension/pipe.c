@@ -11,16 +11,20 @@
 #include "arguments.h"
 #include "connection.h"
 #include "errors.h"
+#include "shared.h"
 #include "wait.h"
 
 struct pipe_object {
-	PyObject_HEAD
-	struct py_state *state;
-	tutti_pipe *pipe; /* NULL: given back */
-	PyObject *weak_references;
+	struct py_shared shared; /* its object: a tutti_pipe */
 	int users; /* calls that are inside; guarded by the GIL */
 	bool closed, readable, writable;
 };
+
+PY_KIND_FUNCTIONS(pipe)
+
+static const struct py_kind kind = {.handle = handle_of_pipe, .open = open_pipe, .close = close_pipe};
+
+static tutti_pipe *pipe_of(const struct pipe_object *self) { return self->shared.object; }
 
 enum { MAX_BYTES = 16 * 1024 * 1024 }; /* on the way in each direction, by default: then send waits */
 
@@ -32,23 +36,16 @@ static int fail(PyObject *class, const char *text)
 
 static int enter(struct pipe_object *self)
 {
-	if (self->closed || !self->pipe)
+	if (self->closed || !pipe_of(self))
 		return fail(PyExc_OSError, "handle is closed");
 	self->users++;
 	return 0;
 }
 
-static void give_back(struct pipe_object *self)
-{
-	tutti_pipe *pipe = self->pipe;
-	self->pipe = NULL;
-	tutti_pipe_close(pipe);
-}
-
 static void leave(struct pipe_object *self)
 {
 	if (--self->users == 0 && self->closed)
-		give_back(self);
+		py_shared_close((PyObject *)self);
 }
 
 static int enter_to_send(struct pipe_object *self)
@@ -72,7 +69,7 @@ static PyObject *raise_for_pipe(struct pipe_object *self, int err)
 	else if (err == TUTTI_EOF)
 		PyErr_SetNone(PyExc_EOFError);
 	else if (err > 0)
-		py_raise(self->state, (tutti_err)err);
+		py_raise(self->shared.state, (tutti_err)err);
 	return NULL;
 }
 
@@ -105,7 +102,7 @@ static int first_send_of_large(struct send_attempt *attempt)
 
 static PyObject *send_encoded(struct pipe_object *self, const struct outgoing *out)
 {
-	struct send_attempt attempt = {self->pipe, out};
+	struct send_attempt attempt = {pipe_of(self), out};
 	int err = first_send_of_large(&attempt);
 	if (py_is_not_yet(err))
 		err = py_wait(try_send, &attempt, TUTTI_FOREVER);
@@ -119,7 +116,7 @@ static PyObject *pipe_send(PyObject *object, PyObject *value)
 	PyObject *result = NULL;
 	if (enter_to_send(self) < 0)
 		return NULL;
-	if (message_encode(&self->state->messages, value, &out) == 0)
+	if (message_encode(&self->shared.state->messages, value, &out) == 0)
 		result = self->closed ? (enter(self), NULL) : send_encoded(self, &out);
 	outgoing_clear(&out);
 	leave(self);
@@ -157,7 +154,8 @@ static PyObject *pipe_send_bytes(PyObject *object, PyObject *const *given, Py_ss
 	struct outgoing out;
 	PyObject *values[3], *result = NULL;
 	Py_ssize_t offset, size;
-	if (py_arguments("send_bytes", names, 3, 1, given, count, keywords, values) < 0 || enter_to_send(self) < 0)
+	if (py_arguments("send_bytes", names, 3, given, count, keywords, values) < 0 ||
+	    py_required("send_bytes", "buf", values[0]) < 0 || enter_to_send(self) < 0)
 		return NULL;
 	PyObject *view = PyMemoryView_FromObject(values[0]);
 	if (view && py_slice_of(PyMemoryView_GET_BUFFER(view)->len, values[1], values[2], &offset, &size) == 0) {
@@ -186,7 +184,7 @@ static tutti_err try_receive(void *context, tutti_time timeout)
 /* 0 and a message, or -1 with an exception. The caller has entered. */
 static int receive(struct pipe_object *self, tutti_message *message)
 {
-	struct receive_attempt attempt = {self->pipe, message};
+	struct receive_attempt attempt = {pipe_of(self), message};
 	int err = py_wait(try_receive, &attempt, TUTTI_FOREVER);
 	if (err)
 		raise_for_pipe(self, err);
@@ -204,7 +202,7 @@ static PyObject *pipe_recv(PyObject *object, PyObject *none)
 	if (receive(self, &message) == 0) {
 		if (message.encoding == TUTTI_RAW)
 			message.encoding = TUTTI_PICKLE;
-		result = message_decode(&self->state->messages, &message);
+		result = message_decode(&self->shared.state->messages, &message);
 	}
 	leave(self);
 	return result;
@@ -226,7 +224,7 @@ static tutti_err try_look(void *context, tutti_time timeout)
 static int refuse_longer(struct pipe_object *self, Py_ssize_t most)
 {
 	tutti_message next = {0};
-	struct receive_attempt attempt = {self->pipe, &next};
+	struct receive_attempt attempt = {pipe_of(self), &next};
 	int err = py_wait(try_look, &attempt, TUTTI_FOREVER);
 	if (err == TUTTI_OK)
 		return 1;
@@ -249,7 +247,7 @@ static PyObject *receive_bytes(struct pipe_object *self, Py_ssize_t most)
 		return PyBytes_FromStringAndSize(NULL, 0);
 	if (answer < 0 || receive(self, &message) < 0)
 		return NULL;
-	return message_decode_bytes(&self->state->messages, &message);
+	return message_decode_bytes(&self->shared.state->messages, &message);
 }
 
 static PyObject *pipe_recv_bytes(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
@@ -258,7 +256,7 @@ static PyObject *pipe_recv_bytes(PyObject *object, PyObject *const *given, Py_ss
 	struct pipe_object *self = (struct pipe_object *)object;
 	PyObject *value;
 	Py_ssize_t most = -1;
-	if (py_arguments("recv_bytes", names, 1, 0, given, count, keywords, &value) < 0)
+	if (py_arguments("recv_bytes", names, 1, given, count, keywords, &value) < 0)
 		return NULL;
 	if (value && value != Py_None) {
 		most = PyNumber_AsSsize_t(value, NULL);
@@ -297,7 +295,8 @@ static PyObject *pipe_recv_bytes_into(PyObject *object, PyObject *const *given, 
 	struct pipe_object *self = (struct pipe_object *)object;
 	PyObject *values[2], *result = NULL;
 	Py_buffer buffer;
-	if (py_arguments("recv_bytes_into", names, 2, 1, given, count, keywords, values) < 0 || enter_to_receive(self) < 0)
+	if (py_arguments("recv_bytes_into", names, 2, given, count, keywords, values) < 0 ||
+	    py_required("recv_bytes_into", "buf", values[0]) < 0 || enter_to_receive(self) < 0)
 		return NULL;
 	Py_ssize_t offset = values[1] ? PyNumber_AsSsize_t(values[1], PyExc_OverflowError) : 0;
 	if (!(offset == -1 && PyErr_Occurred()) && PyObject_GetBuffer(values[0], &buffer, PyBUF_WRITABLE) == 0) {
@@ -324,10 +323,10 @@ static PyObject *pipe_poll(PyObject *object, PyObject *const *given, Py_ssize_t 
 	struct pipe_object *self = (struct pipe_object *)object;
 	PyObject *value;
 	tutti_time timeout = TUTTI_NOW;
-	if (py_arguments("poll", names, 1, 0, given, count, keywords, &value) < 0 ||
+	if (py_arguments("poll", names, 1, given, count, keywords, &value) < 0 ||
 	    (value && py_timeout(value, &timeout) < 0) || enter_to_receive(self) < 0)
 		return NULL;
-	int err = py_wait(try_poll, self->pipe, timeout);
+	int err = py_wait(try_poll, pipe_of(self), timeout);
 	leave(self);
 	if (err == TUTTI_OK || err == TUTTI_EOF)
 		Py_RETURN_TRUE;
@@ -345,7 +344,7 @@ static PyObject *pipe_fileno(PyObject *object, PyObject *none)
 	int descriptor;
 	if (enter(self) < 0)
 		return NULL;
-	tutti_err err = tutti_pipe_fd(self->pipe, &descriptor);
+	tutti_err err = tutti_pipe_fd(pipe_of(self), &descriptor);
 	PyObject *result = err ? raise_for_pipe(self, (int)err) : PyLong_FromLong(descriptor);
 	leave(self);
 	return result;
@@ -358,7 +357,7 @@ static PyObject *pipe_close(PyObject *object, PyObject *none)
 	bool was_closed = self->closed;
 	self->closed = true;
 	if (!was_closed && self->users == 0)
-		give_back(self);
+		py_shared_close((PyObject *)self);
 	Py_RETURN_NONE;
 }
 
@@ -374,105 +373,55 @@ static PyObject *pipe_enter(PyObject *object, PyObject *none)
 	return Py_NewRef(object);
 }
 
-static struct pipe_object *allocate(PyTypeObject *type, struct py_state *state)
+/* _open(handle, readable, writable) */
+static PyObject *open_existing(PyObject *type, PyObject *arguments)
 {
-	struct pipe_object *self = (struct pipe_object *)type->tp_alloc(type, 0);
+	PyObject *handle;
+	int readable, writable;
+	if (!PyArg_ParseTuple(arguments, "Opp:_open", &handle, &readable, &writable))
+		return NULL;
+	PyObject *self = py_shared_open((PyTypeObject *)type, &kind, handle);
 	if (self) {
-		self->state = state;
-		self->closed = true;
+		((struct pipe_object *)self)->readable = readable;
+		((struct pipe_object *)self)->writable = writable;
 	}
 	return self;
 }
 
-struct sent {
-	tutti_handle handle;
-	bool readable, writable;
-};
-
-static PyObject *pipe_reduce(PyObject *object, PyObject *none)
+static PyObject *make_end(PyObject *type, tutti_pipe *pipe, bool readable, bool writable)
 {
-	(void)none;
-	struct pipe_object *self = (struct pipe_object *)object;
-	struct sent sent;
-	memset(&sent, 0, sizeof sent);
-	if (enter(self) < 0)
-		return NULL;
-	sent.handle = tutti_pipe_handle(self->pipe);
-	sent.readable = self->readable;
-	sent.writable = self->writable;
-	leave(self);
-	PyObject *module = message_carry(sent.handle) < 0 ? NULL : PyImport_ImportModule("tutti._tutti");
-	PyObject *open = module ? PyObject_GetAttrString(module, "_open_pipe") : NULL;
-	Py_XDECREF(module);
-	return open ? Py_BuildValue("N(Oy#)", open, (PyObject *)Py_TYPE(object), (const char *)&sent,
-	                            (Py_ssize_t)sizeof sent)
-	            : NULL;
-}
-
-/* _open_pipe(class, sent) */
-static PyObject *open_sent(PyObject *module, PyObject *arguments)
-{
-	struct py_state *state = py_state_of_module(module);
-	PyTypeObject *class;
-	struct sent sent;
-	const char *bytes;
-	Py_ssize_t size;
-	if (!PyArg_ParseTuple(arguments, "O!y#", &PyType_Type, &class, &bytes, &size))
-		return NULL;
-	if (size != sizeof sent || !PyType_IsSubtype(class, (PyTypeObject *)state->pipe_type))
-		return fail(PyExc_ValueError, "this is not a sent end of a pipe"), NULL;
-	memcpy(&sent, bytes, sizeof sent);
-	struct pipe_object *self = allocate(class, state);
-	tutti_err err = self ? tutti_pipe_at(&self->pipe, NULL, sent.handle) : TUTTI_ENOMEM;
-	if (err) {
-		if (self)
-			py_raise(state, err);
-		Py_XDECREF(self);
+	PyObject *self = py_shared_new((PyTypeObject *)type, &kind);
+	if (!self) {
+		tutti_pipe_close(pipe);
 		return NULL;
 	}
-	self->closed = false;
-	self->readable = sent.readable;
-	self->writable = sent.writable;
-	return (PyObject *)self;
+	py_shared_set(self, pipe);
+	((struct pipe_object *)self)->readable = readable;
+	((struct pipe_object *)self)->writable = writable;
+	return self;
 }
 
-/* _pipe(class, duplex, name, max_bytes): both ends. */
-static PyObject *make_pipe(PyObject *module, PyObject *arguments)
+/* _pair(duplex, name, max_bytes): both ends. */
+static PyObject *make_pair(PyObject *type, PyObject *arguments)
 {
-	struct py_state *state = py_state_of_module(module);
-	PyTypeObject *class;
+	PyObject *module = py_module_of_type((PyTypeObject *)type);
+	tutti_pipe *first, *second;
 	const char *name;
 	int duplex;
 	unsigned long long max_bytes = MAX_BYTES;
-	if (!PyArg_ParseTuple(arguments, "O!pz|K", &PyType_Type, &class, &duplex, &name, &max_bytes))
+	if (!module || !PyArg_ParseTuple(arguments, "pz|K:_pair", &duplex, &name, &max_bytes))
 		return NULL;
-	if (!PyType_IsSubtype(class, (PyTypeObject *)state->pipe_type))
-		return fail(PyExc_TypeError, "not a class of pipe ends"), NULL;
 	tutti_pipe_options options = {.name = name, .one_way = !duplex, .max_bytes = max_bytes};
-	struct pipe_object *first = allocate(class, state), *second = allocate(class, state);
-	tutti_err err = first && second ? tutti_pipe_open(&first->pipe, &second->pipe, &options) : TUTTI_ENOMEM;
-	if (err) {
-		if (first && second)
-			py_raise(state, err);
-		Py_XDECREF(first);
-		Py_XDECREF(second);
-		return NULL;
-	}
-	first->closed = second->closed = false;
-	first->readable = second->writable = true;
-	first->writable = second->readable = duplex;
-	return Py_BuildValue("NN", first, second);
-}
-
-static void pipe_dealloc(PyObject *object)
-{
-	struct pipe_object *self = (struct pipe_object *)object;
-	PyTypeObject *type = Py_TYPE(object);
-	if (self->weak_references)
-		PyObject_ClearWeakRefs(object);
-	give_back(self);
-	type->tp_free(object);
-	Py_DECREF(type);
+	tutti_err err = tutti_pipe_open(&first, &second, &options);
+	if (err)
+		return py_raise(py_state_of_module(module), err);
+	PyObject *one = make_end(type, first, true, duplex);
+	PyObject *other = make_end(type, second, duplex, true);
+	if (one && other)
+		return Py_BuildValue("NN", one, other);
+	Py_XDECREF(one);
+	Py_XDECREF(other);
+	return NULL;
 }
 
 static PyMethodDef methods[] = {
@@ -487,7 +436,8 @@ static PyMethodDef methods[] = {
 	{"close", pipe_close, METH_NOARGS, "Closes the end in this process."},
 	{"__enter__", pipe_enter, METH_NOARGS, "The end itself."},
 	{"__exit__", pipe_exit, METH_VARARGS, "Closes the end in this process."},
-	{"__reduce__", pipe_reduce, METH_NOARGS, "The end's handle: it opens the end in any process of the arena."},
+	{"_open", open_existing, METH_VARARGS | METH_CLASS, "_open(handle, readable, writable): an end on an existing one."},
+	{"_pair", make_pair, METH_VARARGS | METH_CLASS, "_pair(duplex, name, max_bytes): both ends of a new pipe."},
 	{0},
 };
 
@@ -495,7 +445,6 @@ static PyMemberDef members[] = {
 	{"closed", T_BOOL, offsetof(struct pipe_object, closed), READONLY, "True after close()."},
 	{"readable", T_BOOL, offsetof(struct pipe_object, readable), READONLY, "True if this end receives."},
 	{"writable", T_BOOL, offsetof(struct pipe_object, writable), READONLY, "True if this end sends."},
-	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct pipe_object, weak_references), READONLY, NULL},
 	{0},
 };
 
@@ -503,22 +452,11 @@ static PyType_Slot slots[] = {
 	{Py_tp_doc, "An end of a pipe. Made by Pipe()."},
 	{Py_tp_methods, methods},
 	{Py_tp_members, members},
-	{Py_tp_dealloc, pipe_dealloc},
+	{Py_tp_dealloc, py_shared_dealloc},
 	{0},
 };
 
 static PyType_Spec spec = {"tutti._tutti.PipeEnd", sizeof(struct pipe_object), 0,
                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
-static PyMethodDef functions[] = {
-	{"_pipe", make_pipe, METH_VARARGS, "Makes a pipe."},
-	{"_open_pipe", open_sent, METH_VARARGS, "Opens an end that was sent."},
-	{0},
-};
-
-int py_add_pipes(PyObject *module)
-{
-	if (py_add_type(module, &py_state_of_module(module)->pipe_type, &spec, NULL) < 0)
-		return -1;
-	return PyModule_AddFunctions(module, functions);
-}
+int py_add_pipes(PyObject *module) { return py_add_kind(module, &py_state_of_module(module)->pipe_type, &spec); }

@@ -39,7 +39,8 @@ PyObject *py_wait_for_ready(PyObject *module, PyObject *const *given, Py_ssize_t
 	PyObject *values[2], *result = NULL;
 	tutti_time timeout;
 	(void)module;
-	if (py_arguments("wait", names, 2, 1, given, count, keywords, values) < 0 || py_timeout(values[1], &timeout) < 0)
+	if (py_arguments("wait", names, 2, given, count, keywords, values) < 0 ||
+	    py_required("wait", "object_list", values[0]) < 0 || py_timeout(values[1], &timeout) < 0)
 		return NULL;
 	PyObject *objects = PySequence_Tuple(values[0]); /* a copy: fileno() may change the list */
 	if (!objects)
