@@ -134,6 +134,13 @@ static PyObject *count(PyObject *self, PyObject *Py_UNUSED(ignored))
 	return PyLong_FromLong(py_lock_is_of_process((struct py_lock *)self));
 }
 
+static PyObject *get_value(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+	if (py_shared_check(self) < 0)
+		return NULL;
+	return PyLong_FromLong(tutti_lock_holder(((struct py_shared *)self)->object) == 0);
+}
+
 static PyMethodDef methods[] = {
 	{"_open", open_existing, METH_O | METH_CLASS, "_open(handle)\n--\n\nA lock on the existing one of that handle."},
 	{"acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,
@@ -145,6 +152,7 @@ static PyMethodDef methods[] = {
 	{"_abandon", abandon, METH_NOARGS, "_abandon()\n--\n\nGives it back as if its holder had been killed."},
 	{"_is_mine", is_mine, METH_NOARGS, "_is_mine()\n--\n\nWhether this thread holds it."},
 	{"_count", count, METH_NOARGS, "_count()\n--\n\nHow often this process holds it."},
+	{"_get_value", get_value, METH_NOARGS, "_get_value()\n--\n\nHow many may still take it: 1 or 0."},
 	{"__enter__", enter, METH_NOARGS, "__enter__()\n--\n\nTakes the lock, waiting for it."},
 	{"__exit__", (PyCFunction)(void (*)(void))leave, METH_FASTCALL, "__exit__(*args)\n--\n\nGives the lock back."},
 	{NULL},

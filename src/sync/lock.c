@@ -22,12 +22,13 @@
 #include "arena/object.h"
 #include "arena/wait.h"
 #include "sync/kinds.h"
+#include "sync/lock.h"
 #include "os/seeded_bug.h"
 
 struct lock {
 	struct tutti__object object;
 	atomic_u32 word;
-	atomic_u32 partner; /* CPU + 1 of the last holder */
+	atomic_u32 partner; /* stamp of the last holder */
 	struct tutti__wait_hints hints;
 	int32_t gone_pid; /* of the last holder that ended with it; written before the word becomes ABANDONED or KEPT */
 	char gone_name[TUTTI__NAME_SIZE];
@@ -107,10 +108,7 @@ static bool is_free(void *context)
 	return holder == 0 || holder == TUTTI__ABANDONED;
 }
 
-static void stamp(struct lock *shared)
-{
-	store_relaxed(&shared->partner, tutti__cpu() + 1); /* relaxed: a hint for who waits */
-}
+static void stamp(struct lock *shared) { tutti__stamp_partner(&shared->partner); }
 
 static void note_gone(struct lock *shared, const struct tutti__slot *slot)
 {
@@ -274,6 +272,12 @@ tutti_err tutti_lock_abandon(tutti_lock *lock)
 			return TUTTI_OK;
 		}
 	}
+}
+
+bool tutti__lock_is_mine(const tutti_lock *lock)
+{
+	uint32_t id = load_relaxed(&lock->reference.arena->local->id); /* relaxed: our own; 0 in a forked child */
+	return id != 0 && (load_relaxed(&lock->shared->word) & TUTTI__ID_MASK) == id;
 }
 
 int tutti_lock_holder(const tutti_lock *lock)
