@@ -11,6 +11,7 @@ import struct
 import sys
 import threading
 from multiprocessing import connection as standard
+from multiprocessing import resource_sharer
 
 import pytest
 
@@ -224,6 +225,7 @@ def test_through_a_connection():
     there.close()
     arrived.send("handed over")
     assert here.recv() == "handed over"
+    resource_sharer.stop()  # its thread
 
 
 def test_one_way():
