@@ -32,7 +32,14 @@ typedef struct tutti_queue_options {
 } tutti_queue_options;
 
 /* How a message is encoded. The core carries the tag and never looks inside. */
-typedef enum tutti_encoding { TUTTI_RAW, TUTTI_MSGPACK, TUTTI_PICKLE, TUTTI_ENCODING_USER = 16 } tutti_encoding;
+typedef enum tutti_encoding {
+	TUTTI_RAW,
+	TUTTI_MSGPACK,
+	TUTTI_PICKLE,
+	TUTTI_PYTHON, /* Tutti's own form for Python's built-in types */
+	TUTTI_PYTHON_BUFFERS, /* a pickle beside its large buffers */
+	TUTTI_ENCODING_USER = 16
+} tutti_encoding;
 
 /* A received message. Release it when done; until then `view` stays valid. */
 typedef struct tutti_message {

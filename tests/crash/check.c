@@ -9,6 +9,7 @@
 #include "channel/parcel.h"
 #include "channel/pipe.h"
 #include "channel/queue.h"
+#include "object/block.h"
 #include "pool/job.h"
 #include "sync/barrier.h"
 #include "sync/condition.h"
@@ -281,6 +282,8 @@ void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when)
 			check_queue(&census, found);
 		if (found->kind == TUTTI__KIND_PIPE)
 			check_pipe_end(&census, found);
+		if (found->kind == TUTTI__KIND_BLOCK)
+			reach(&census, load_acquire(&((struct tutti__shared_block *)tutti__at(arena, found->offset))->place));
 		check_sync(&census, found);
 	}
 	for (unsigned i = 0; i < census.count; i++)
