@@ -50,7 +50,7 @@ def default_python():
 
 def package_for(python):
     """The folder of the package `tutti`, as scripts/venv builds and installs it for this interpreter."""
-    is_default = Path(python.program) == Path(default_python().program)
+    is_default = python.program == Python(shutil.which("python3") or sys.executable).program
     version = "%d.%d" % python.minor
     venv = ROOT / "build" / ("venv" if is_default else f"venvs/{version}")
     subprocess.run([ROOT / "scripts" / "venv", "python3" if is_default else python.program, venv], check=True)
