@@ -28,7 +28,7 @@ def show(mp):
     process = mp.Process(target=look, args=(mp.Event(),))
     begun = time.monotonic()
     process.start()
-    process.join(15)
+    process.join(6)
     if process.is_alive():
         raise Hurts("the process hangs in its signal handler")
     if process.exitcode != 0:
