@@ -4,6 +4,8 @@
  * knows only the table's shape, and each floor only its own kinds; linked statically,
  * a program that uses one kind can still recover all of them.
  */
+#include "channel/parcel.h"
+#include "channel/pipe.h"
 #include "channel/queue.h"
 #include "pool/pool.h"
 #include "sync/kinds.h"
@@ -11,5 +13,6 @@
 const struct tutti__kind *const tutti__kinds[TUTTI__KIND_COUNT] = {
 	[TUTTI__KIND_LOCK] = &tutti__lock_kind,   [TUTTI__KIND_EVENT] = &tutti__event_kind,
 	[TUTTI__KIND_QUEUE] = &tutti__queue_kind, [TUTTI__KIND_POOL] = &tutti__pool_kind,
-	[TUTTI__KIND_TASK] = &tutti__job_kind,
+	[TUTTI__KIND_TASK] = &tutti__job_kind,    [TUTTI__KIND_PARCEL] = &tutti__parcel_kind,
+	[TUTTI__KIND_PIPE] = &tutti__pipe_kind,
 };

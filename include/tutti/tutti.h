@@ -12,6 +12,7 @@
 #include <tutti/error.h>
 #include <tutti/event.h>
 #include <tutti/lock.h>
+#include <tutti/pipe.h>
 #include <tutti/pool.h>
 #include <tutti/process.h>
 #include <tutti/queue.h>

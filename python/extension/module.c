@@ -4,6 +4,8 @@
 
 static int (*const parts[])(PyObject *module) = {
 	py_add_errors,
+	py_add_messages,
+	py_add_queues,
 };
 
 static int execute(PyObject *module)
@@ -20,7 +22,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
 #define VISIT(field) Py_VISIT(state->field);
 	PY_STATE_OBJECTS(VISIT)
 #undef VISIT
-	return 0;
+	return messages_traverse(&state->messages, visit, arg);
 }
 
 static int clear(PyObject *module)
@@ -29,6 +31,7 @@ static int clear(PyObject *module)
 #define CLEAR(field) Py_CLEAR(state->field);
 	PY_STATE_OBJECTS(CLEAR)
 #undef CLEAR
+	messages_clear(&state->messages);
 	return 0;
 }
 

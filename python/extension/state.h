@@ -11,6 +11,8 @@
 
 #include <tutti/tutti.h>
 
+#include "messages.h"
+
 /*
  * Every Python object that the module keeps: X(field). One list declares, visits and clears them.
  * Types, exceptions and the functions of other modules that the extension calls.
@@ -22,12 +24,16 @@
 	X(shut_down) /* queue.ShutDown, before 3.13 a class of its own */                                                  \
 	X(queue_empty) /* queue.Empty */                                                                                   \
 	X(queue_full) /* queue.Full */                                                                                     \
-	X(broken_barrier_error) /* threading.BrokenBarrierError */
+	X(broken_barrier_error) /* threading.BrokenBarrierError */                                                         \
+	X(queue_base)                                                                                                      \
+	X(queue_type)                                                                                                      \
+	X(simple_queue_type)
 
 struct py_state {
 #define PY_STATE_FIELD(field) PyObject *field;
 	PY_STATE_OBJECTS(PY_STATE_FIELD)
 #undef PY_STATE_FIELD
+	struct messages messages; /* visited and cleared by messages.c */
 };
 
 extern struct PyModuleDef py_module;
@@ -49,5 +55,7 @@ int py_add_object(PyObject *module, const char *name, PyObject *value);
 
 /* What each file adds to the module: 0, or -1 with an exception. One line here and one in module.c for each file. */
 int py_add_errors(PyObject *module);
+int py_add_messages(PyObject *module);
+int py_add_queues(PyObject *module);
 
 #endif

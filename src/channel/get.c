@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "channel/joinable.h"
 #include "channel/queue.h"
 #include "os/seeded_bug.h"
 
@@ -15,6 +16,7 @@ struct request {
 	uint64_t room; /* a block of the caller's for an inline message, 0: none */
 	uint64_t room_size;
 	uint64_t block; /* the message's own block, if it had one */
+	uint64_t parcel; /* or its parcel */
 	uint64_t size;
 	uint32_t encoding;
 	uint64_t drained; /* a segment that became the caller's, to be freed without the latch */
@@ -29,7 +31,8 @@ enum take_result { TAKEN, EMPTY, END_OF_ALL, TOO_BIG, NEEDS_ROOM, DRAINED };
  */
 NO_THREAD_SANITIZER static bool has_entry(tutti_arena *arena, struct tutti__queue *shared)
 {
-	return load_relaxed(tutti__header_at(arena, load_acquire(&shared->got.position))) != 0;
+	return load_relaxed(tutti__header_at(arena, load_acquire(&shared->got.position))) != 0 ||
+	       (shared->is_joinable && load_acquire(&shared->given_back));
 }
 
 bool tutti__queue_is_ready(tutti_arena *arena, struct tutti__queue *shared)
@@ -95,9 +98,45 @@ static enum take_result take_block(tutti_arena *arena, uint64_t head, uint32_t i
 	return TAKEN;
 }
 
+static enum take_result take_parcel(tutti_arena *arena, struct tutti__queue *shared, uint64_t head, uint32_t id,
+                                    struct request *request)
+{
+	struct tutti__block_entry *entry = tutti__at(arena, head + TUTTI__HEADER_SIZE);
+	uint64_t next = head + tutti__entry_size(sizeof *entry);
+	if (request->copy && request->size > request->capacity)
+		return TOO_BIG;
+	request->parcel = entry->offset;
+	if (shared->is_joinable)
+		tutti__item_begin(arena, shared, id, request->parcel, next);
+	else
+		tutti__block_set_owner(arena, request->parcel, id);
+	commit_get(shared, next, request->size);
+	if (shared->is_joinable)
+		tutti__item_finish(arena, shared, request->parcel);
+	return TAKEN;
+}
+
+/* What a killed getter had comes first; EMPTY: nothing like that. */
+static enum take_result take_given_back(tutti_arena *arena, struct tutti__queue *shared, uint32_t id,
+                                        struct request *request)
+{
+	uint64_t parcel = tutti__given_back_first(arena, shared);
+	if (parcel == 0)
+		return EMPTY;
+	request->size = tutti__parcel_at(arena, parcel)->size;
+	if (request->copy && request->size > request->capacity)
+		return TOO_BIG;
+	request->parcel = parcel;
+	tutti__given_back_take(arena, id, parcel);
+	return TAKEN;
+}
+
 /* Under the latch. */
 static enum take_result take(tutti_arena *arena, struct tutti__queue *shared, uint32_t id, struct request *request)
 {
+	enum take_result given_back;
+	if (unlikely(shared->is_joinable) && (given_back = take_given_back(arena, shared, id, request)) != EMPTY)
+		return given_back;
 	uint64_t head = load_relaxed(&shared->got.position);
 	/* Acquire: pairs with the putter's commit. */
 	uint64_t header = load_acquire(tutti__header_at(arena, head));
@@ -114,6 +153,8 @@ static enum take_result take(tutti_arena *arena, struct tutti__queue *shared, ui
 	}
 	uint64_t extent = tutti__entry_extent(arena, head, header, &request->size);
 	request->encoding = tutti__header_encoding(header);
+	if (unlikely(tutti__header_kind(header) == TUTTI__ENTRY_PARCEL))
+		return take_parcel(arena, shared, head, id, request);
 	enum take_result result = tutti__header_kind(header) == TUTTI__ENTRY_INLINE ? take_inline(arena, head, request)
 	                                                                            : take_block(arena, head, id, request);
 	if (result == TAKEN)
@@ -283,11 +324,13 @@ tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time
 			drop_unused_room(arena, &request);
 		request.copy = request.buffer != NULL;
 	} while (err == TUTTI_ETOOBIG);
-	if (err || request.block)
+	if (err || request.block || request.parcel)
 		drop_unused_room(arena, &request);
 	*message = (tutti_message){0};
 	if (err)
 		return err;
+	if (unlikely(request.parcel))
+		return tutti__parcel_deliver(queue, request.parcel, message);
 	message->arena = arena;
 	message->encoding = request.encoding;
 	message->block = request.block ? request.block : request.room;
@@ -299,7 +342,7 @@ tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time
 void tutti_message_release(tutti_message *message)
 {
 	if (message->block && tutti__enter(message->arena))
-		tutti__block_free(message->arena, message->block);
+		(message->carried_count ? tutti__parcel_free : tutti__block_free)(message->arena, message->block);
 	else if (message->arena && message->block == 0)
 		free((void *)(uintptr_t)message->view.data);
 	*message = (tutti_message){0};
@@ -314,8 +357,32 @@ tutti_err tutti_queue_get_into(tutti_queue *queue, void *buffer, size_t capacity
 		memcpy(buffer, tutti__at(arena, request.block), request.size);
 		tutti__block_free(arena, request.block);
 	}
+	if (err == TUTTI_OK && unlikely(request.parcel))
+		tutti__parcel_deliver_into(queue, request.parcel, buffer);
 	if (size)
 		*size = err == TUTTI_OK || err == TUTTI_ETOOBIG ? request.size : 0;
+	return err;
+}
+
+tutti_err tutti__queue_take(tutti_queue *queue, uint64_t *parcel)
+{
+	struct request request = {.copy = true, .capacity = UINT64_MAX};
+	tutti_err err = get(queue, &request, TUTTI_NOW);
+	*parcel = request.parcel;
+	return err;
+}
+
+tutti_err tutti__queue_wait_ready(tutti_queue *queue, tutti_time timeout)
+{
+	tutti_err err = TUTTI_OK;
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : timeout <= 0 ? 0 : tutti__deadline(timeout);
+	bool waited = false;
+	while (!err && !tutti__queue_is_ready(queue->reference.arena, queue->shared)) {
+		err = timeout <= 0 ? fail_empty(queue) : wait_for_item(queue, deadline);
+		waited = true;
+	}
+	if (waited)
+		pass_on(queue); /* it may be taken by somebody else, whose wake this one was */
 	return err;
 }
 

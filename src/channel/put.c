@@ -2,6 +2,7 @@
 /* Putting. The steps and what a death leaves at each: layout.h. */
 #include <string.h>
 
+#include "channel/parcel.h"
 #include "channel/queue.h"
 #include "os/seeded_bug.h"
 
@@ -12,6 +13,9 @@ struct letter {
 	uint64_t size; /* of all parts */
 	uint32_t encoding;
 	uint64_t block; /* holds the payload if it is not inline; the caller's own until committed */
+	bool is_parcel; /* that block is a parcel */
+	const tutti_handle *carried;
+	size_t carried_count;
 };
 
 /* Why an entry did not go in. */
@@ -70,7 +74,9 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 	uint64_t next = tail + entry_size_of(letter);
 	uint64_t count = load_relaxed(&shared->put.count) + 1;
 	uint64_t bytes = load_relaxed(&shared->put.bytes) + letter->size;
-	unsigned kind = is_inline(letter) ? TUTTI__ENTRY_INLINE : TUTTI__ENTRY_BLOCK;
+	unsigned kind = is_inline(letter)   ? TUTTI__ENTRY_INLINE
+	                : letter->is_parcel ? TUTTI__ENTRY_PARCEL
+	                                    : TUTTI__ENTRY_BLOCK;
 	unsigned char *payload = tutti__at(arena, tail + TUTTI__HEADER_SIZE);
 	if (TUTTI__BUG(2))
 		store_release(tutti__header_at(arena, tail),
@@ -84,7 +90,7 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 	store_release(&shared->put_redo.position, next);
 	store_release(&shared->put_redo.count, count);
 	store_release(&shared->put_redo.bytes, bytes);
-	if (kind == TUTTI__ENTRY_BLOCK) {
+	if (kind != TUTTI__ENTRY_INLINE) {
 		if (!TUTTI__BUG(1))
 			store_release(&shared->pending, letter->block);
 		tutti__block_set_owner(arena, letter->block, TUTTI__SHARED);
@@ -94,7 +100,7 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 	/* COMMIT. Release: pairs with the getter's acquire of the header; makes the payload visible. */
 	store_release(tutti__header_at(arena, tail),
 	              tutti__header_make(kind, letter->encoding, kind == TUTTI__ENTRY_INLINE ? letter->size : 0));
-	if (kind == TUTTI__ENTRY_BLOCK)
+	if (kind != TUTTI__ENTRY_INLINE)
 		store_release(&shared->pending, 0);
 	store_release(&shared->put.position, next);
 	store_release(&shared->put.count, count);
@@ -270,6 +276,31 @@ static tutti_err check_size(const struct tutti__queue *shared, uint64_t size)
 	                   (unsigned long long)size, shared->object.name, (unsigned long long)shared->max_message);
 }
 
+static tutti_err prepare_parcel(tutti_queue *queue, struct letter *letter, int64_t deadline)
+{
+	tutti_arena *arena = queue->reference.arena;
+	tutti_err err;
+	if (tutti__use(&queue->reference, &err) == 0)
+		return err;
+	err =
+		tutti__parcel_create(arena, letter->carried, letter->carried_count, letter->size, 0, deadline, &letter->block);
+	if (err) {
+		letter->block = 0;
+		return err;
+	}
+	letter->is_parcel = true;
+	tutti__parcel_at(arena, letter->block)->encoding = letter->encoding;
+	copy_parts(tutti__parcel_payload(arena, letter->block), letter);
+	return TUTTI_OK;
+}
+
+/* Frees what a letter that did not get in has. */
+static void drop_letter(tutti_queue *queue, const struct letter *letter)
+{
+	if (letter->block)
+		(letter->is_parcel ? tutti__parcel_free : tutti__block_free)(queue->reference.arena, letter->block);
+}
+
 /* Fills in size and, for a large message, a block with its bytes. */
 static tutti_err prepare(tutti_queue *queue, struct letter *letter, tutti_time timeout)
 {
@@ -278,14 +309,29 @@ static tutti_err prepare(tutti_queue *queue, struct letter *letter, tutti_time t
 	for (size_t i = 0; i < letter->count; i++)
 		letter->size += letter->parts[i].size;
 	tutti_err err = check_size(queue->shared, letter->size);
-	if (likely(err || letter->size <= TUTTI__INLINE_MAX))
+	bool is_parcel = queue->shared->is_joinable || letter->carried_count;
+	if (likely(err || (letter->size <= TUTTI__INLINE_MAX && !is_parcel)))
 		return err;
 	if (tutti__use(&queue->reference, &err) == 0)
 		return err;
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout);
+	if (is_parcel)
+		return prepare_parcel(queue, letter, deadline);
 	err = tutti__block_alloc(arena, TUTTI__KIND_RAW, letter->size, deadline, &letter->block);
 	if (!err)
 		copy_parts(tutti__at(arena, letter->block), letter);
+	return err;
+}
+
+static tutti_err put_one(tutti_queue *queue, struct letter *letter, tutti_time timeout)
+{
+	size_t done = 0;
+	tutti_err err = prepare(queue, letter, timeout);
+	if (err)
+		return err;
+	err = put_letters(queue, letter, 1, &done, timeout);
+	if (unlikely(done == 0))
+		drop_letter(queue, letter);
 	return err;
 }
 
@@ -293,14 +339,21 @@ tutti_err tutti_queue_put_gather(tutti_queue *queue, const tutti_view *parts, si
                                  tutti_time timeout)
 {
 	struct letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
-	size_t done = 0;
-	tutti_err err = prepare(queue, &letter, timeout);
-	if (err)
-		return err;
-	err = put_letters(queue, &letter, 1, &done, timeout);
-	if (unlikely(done == 0 && letter.block))
-		tutti__block_free(queue->reference.arena, letter.block);
-	return err;
+	return put_one(queue, &letter, timeout);
+}
+
+tutti_err tutti_queue_put_with(tutti_queue *queue, const tutti_view *parts, size_t count, tutti_encoding encoding,
+                               const tutti_handle *carried, size_t carried_count, tutti_time timeout)
+{
+	struct letter letter = {.parts = parts,
+	                        .count = count,
+	                        .encoding = (uint32_t)encoding,
+	                        .carried = carried,
+	                        .carried_count = carried_count};
+	if (carried_count > TUTTI__CARRIED_MAX)
+		return tutti__fail(TUTTI_EINVAL, "a message carries at most %d handles, not %zu. Send several.",
+		                   TUTTI__CARRIED_MAX, carried_count);
+	return put_one(queue, &letter, timeout);
 }
 
 tutti_err tutti_queue_put(tutti_queue *queue, const void *data, size_t size, tutti_time timeout)
@@ -324,8 +377,7 @@ static tutti_err put_batch(tutti_queue *queue, const tutti_view *messages, size_
 	/* What could be prepared goes in even if a later one could not: the accepted ones are a prefix. */
 	tutti_err put_err = ready ? put_letters(queue, letters, ready, done, timeout) : TUTTI_OK;
 	for (size_t i = *done; i < ready; i++)
-		if (letters[i].block)
-			tutti__block_free(queue->reference.arena, letters[i].block);
+		drop_letter(queue, &letters[i]);
 	return put_err ? put_err : err;
 }
 
@@ -365,6 +417,32 @@ tutti_err tutti_queue_put_begin(tutti_queue *queue, tutti_draft *draft, size_t s
 	return TUTTI_OK;
 }
 
+/* A draft of a joinable queue becomes a parcel: a small one by copy, a larger one as its body. */
+static tutti_err commit_parcel(tutti_draft *draft, struct letter *letter, tutti_time timeout)
+{
+	size_t done = 0;
+	tutti_arena *arena = draft->queue->reference.arena;
+	uint64_t body = draft->size < TUTTI__PARCEL_INLINE ? 0 : draft->block;
+	tutti_err err = tutti__parcel_create(arena, NULL, 0, draft->size, body, INT64_MAX, &letter->block);
+	if (err)
+		return err;
+	letter->is_parcel = true;
+	tutti__parcel_at(arena, letter->block)->encoding = letter->encoding;
+	if (!body)
+		copy_parts(tutti__parcel_payload(arena, letter->block), letter);
+	err = put_letters(draft->queue, letter, 1, &done, timeout);
+	if (done == 0) {
+		if (body)
+			tutti__parcel_take_body(arena, letter->block); /* the draft's again */
+		tutti__parcel_free(arena, letter->block);
+		return err;
+	}
+	if (!body)
+		tutti__block_free(arena, draft->block);
+	draft->queue = NULL;
+	return err;
+}
+
 tutti_err tutti_queue_put_commit(tutti_draft *draft, tutti_time timeout)
 {
 	size_t done = 0;
@@ -380,6 +458,8 @@ tutti_err tutti_queue_put_commit(tutti_draft *draft, tutti_time timeout)
 	                        .size = draft->size,
 	                        .encoding = draft->encoding,
 	                        .block = small ? 0 : draft->block};
+	if (draft->queue->shared->is_joinable)
+		return commit_parcel(draft, &letter, timeout);
 	tutti_err err = put_letters(draft->queue, &letter, 1, &done, timeout);
 	if (done == 0)
 		return err;

@@ -24,6 +24,11 @@
  *  19  the heap's counts are not made anew
  *  20  a destroyed queue forgets a segment before it is the destroyer's
  *  21  the recovery of a put moves the tail before it clears the note
+ *  33  the recovery looks at parcels before the queues are in order
+ *  34  an open item is linked without a note
+ *  35  a parcel that is freed does not let the carried objects go
+ *  36  the note of an item's end is cleared before the end is counted
+ *  37  a dying end of a pipe lets its queue go before it is shut
  */
 #ifndef TUTTI_OS_SEEDED_BUG_H
 #define TUTTI_OS_SEEDED_BUG_H
