@@ -67,6 +67,34 @@ TUTTI_API tutti_err tutti_arena_join_fd(tutti_arena **arena, int fd, const char 
  */
 TUTTI_API tutti_err tutti_arena_join_name(tutti_arena **arena, const char *name, const char *member_name);
 
+/*
+ * Joins the arena that a handle belongs to, in the same way; or gives the one that this
+ * process is a member of already. TUTTI_ENOENT: no member of it runs, or none of this user.
+ */
+TUTTI_API tutti_err tutti_arena_join_handle(tutti_arena **arena, tutti_handle handle, const char *member_name);
+
+/* The arena of a handle if this process is a member of it, else NULL. */
+TUTTI_API tutti_arena *tutti_arena_of(tutti_handle handle);
+
+/*
+ * Makes an arena that was joined the default one, which nothing closes. False, and nothing is
+ * changed, if this process already uses another default arena.
+ */
+TUTTI_API bool tutti_arena_adopt(tutti_arena *arena);
+
+/*
+ * Takes hold, in a forked child, of an object that it inherited: now instead of at its first use, until
+ * which the parent must keep it open. `object`: what an _open or _at function gave, of any kind.
+ * TUTTI_OK also where there is nothing to do. TUTTI_ESTALE: it is gone. TUTTI_EMEMBERS, TUTTI_ENOMEM.
+ */
+TUTTI_API tutti_err tutti_renew(void *object);
+
+/*
+ * Announces that this process is about to end cleanly: for one that ends by _exit(), which
+ * otherwise counts as killed. What it holds stays held. exit() and return from main announce it themselves.
+ */
+TUTTI_API void tutti_leave(void);
+
 /* Leaves the arena cleanly. Close what was opened in it before. Idempotent for NULL. */
 TUTTI_API void tutti_arena_close(tutti_arena *arena);
 

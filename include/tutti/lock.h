@@ -45,10 +45,17 @@ TUTTI_API tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout);
 
 /*
  * Releases it. TUTTI_EPERM: this process does not hold it. Any thread of the holder may release,
- * and any member a lock whose holder exited cleanly without releasing it, or one with `handover`. With
- * `handover` TUTTI_EBOUND: nobody holds it.
+ * and any member a lock whose holder exited cleanly without releasing it, or one with `handover` (that of a
+ * killed holder too: who hands over answers for the state). With `handover` TUTTI_EBOUND: nobody holds it.
  */
 TUTTI_API tutti_err tutti_lock_release(tutti_lock *lock);
+
+/*
+ * Gives it back as if its holder had been killed: nobody holds it, and the next who takes it is told
+ * (TUTTI_EOWNERDEAD). For one who was told so and cannot repair what the lock guards. TUTTI_EPERM: this
+ * process does not hold it.
+ */
+TUTTI_API tutti_err tutti_lock_abandon(tutti_lock *lock);
 
 /*
  * The holder's pid (also of one that exited cleanly without releasing), 0 if it is free, -1 if

@@ -8,7 +8,9 @@
 #define TUTTI_TUTTI_H
 
 #include <tutti/arena.h>
+#include <tutti/barrier.h>
 #include <tutti/base.h>
+#include <tutti/condition.h>
 #include <tutti/error.h>
 #include <tutti/event.h>
 #include <tutti/lock.h>
@@ -17,5 +19,6 @@
 #include <tutti/process.h>
 #include <tutti/queue.h>
 #include <tutti/task.h>
+#include <tutti/wait.h>
 
 #endif

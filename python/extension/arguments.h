@@ -1,24 +1,35 @@
 /* SPDX-License-Identifier: MIT */
-/* Arguments of METH_FASTCALL | METH_KEYWORDS methods, without a format string on the usual call. */
+/* Arguments of the methods that are called most, taken without making a tuple or a dictionary of them. */
 #ifndef TUTTI_PYTHON_ARGUMENTS_H
 #define TUTTI_PYTHON_ARGUMENTS_H
 
-#include "compatible.h"
+#include "state.h"
 
 /*
- * Sorts the arguments of `function` into `values` (borrowed; NULL: not given) by the names of its
- * `count` parameters, the first `required` of which must be there. 0, or -1 with TypeError.
+ * Fills `values` (NULL where none was given) from a vector call's arguments by the names of the parameters.
+ * Borrowed references. 0, or -1 with TypeError.
  */
-int py_arguments(const char *function, const char *const *names, size_t count, size_t required, PyObject *const *given,
-                 Py_ssize_t positional, PyObject *keywords, PyObject **values);
+int py_arguments(const char *function, const char *const *names, Py_ssize_t count, PyObject *const *args,
+                 Py_ssize_t nargs, PyObject *keywords, PyObject **values);
 
-/* The entry of such a method in a table of methods. */
-#define PY_WITH_KEYWORDS(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
+/* The pair (block=True, timeout=None) of every acquire and of Queue.get, as a time. 0, or -1 with an exception. */
+int py_block_timeout_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
+                               tutti_time *timeout);
+
+/* The single (timeout=None) of Event.wait and Condition.wait. */
+int py_timeout_argument(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
+                        tutti_time *timeout);
+
+/* For a parameter that must be given: 0, or -1 with TypeError. */
+int py_required(const char *function, const char *name, PyObject *value);
 
 /* A flag that may be left out: 1, 0, or -1 with an exception. */
 static inline int py_flag(PyObject *value, int missing)
 {
 	return !value ? missing : value == Py_True ? 1 : value == Py_False ? 0 : PyObject_IsTrue(value);
 }
+
+/* The entry of such a method in a table of methods. */
+#define PY_WITH_KEYWORDS(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
 
 #endif

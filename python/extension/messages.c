@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "state.h"
 
+/* The message that this thread is encoding at the moment, the innermost one if they are nested. */
+static _Thread_local struct outgoing *current;
+
 static void outgoing_init(struct outgoing *out)
 {
+	out->carried = NULL;
+	out->carried_count = 0;
 	out->parts = out->own_parts = NULL;
 	out->own_bytes = NULL;
 	out->count = out->size = 0;
@@ -13,6 +18,7 @@ void outgoing_clear(struct outgoing *out)
 {
 	PyMem_Free(out->own_parts);
 	PyMem_Free(out->own_bytes);
+	PyMem_Free(out->carried);
 	if (out->objects.items)
 		objects_free(&out->objects);
 	outgoing_init(out);
@@ -42,6 +48,33 @@ static void explain(PyObject *object)
 	Py_XDECREF(better);
 }
 
+int message_carry(tutti_handle handle)
+{
+	if (!current)
+		return 0;
+	for (size_t i = 0; i < current->carried_count; i++)
+		if (memcmp(&current->carried[i], &handle, sizeof handle) == 0)
+			return 0;
+	tutti_handle *carried = PyMem_Resize(current->carried, tutti_handle, current->carried_count + 1);
+	if (!carried) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	carried[current->carried_count++] = handle;
+	current->carried = carried;
+	return 0;
+}
+
+/* What is put inside a __reduce__ is a message of its own. */
+static int pickle_as_current(struct messages *messages, PyObject *object, struct outgoing *out)
+{
+	struct outgoing *outer = current;
+	current = out;
+	int result = pickle_encode(messages, object, out);
+	current = outer;
+	return result;
+}
+
 int message_encode(struct messages *messages, PyObject *object, struct outgoing *out)
 {
 	outgoing_init(out);
@@ -50,10 +83,16 @@ int message_encode(struct messages *messages, PyObject *object, struct outgoing 
 		return result < 0 ? -1 : 0;
 	PyMem_Free(out->own_bytes);
 	outgoing_init(out);
-	if (pickle_encode(messages, object, out) == 0)
+	if (pickle_as_current(messages, object, out) == 0)
 		return 0;
 	explain(object);
 	return -1;
+}
+
+int message_encode_plain(struct messages *messages, PyObject *object, struct outgoing *out)
+{
+	outgoing_init(out);
+	return pickle_encode_plain(messages, object, out);
 }
 
 int message_encode_bytes(PyObject *buffer, Py_ssize_t offset, Py_ssize_t size, struct outgoing *out)

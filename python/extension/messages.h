@@ -76,6 +76,8 @@ struct outgoing {
 	size_t count;
 	size_t size; /* of all parts */
 	tutti_encoding encoding;
+	tutti_handle *carried; /* objects that the message keeps alive until it is decoded */
+	size_t carried_count;
 	/* The rest belongs to messages. */
 	tutti_view near_part;
 	tutti_view *own_parts;
@@ -84,8 +86,17 @@ struct outgoing {
 	unsigned char near_bytes[NEAR_BYTES];
 };
 
+/*
+ * Called by the __reduce__ of a shared object: if a message is being encoded in this thread, it will hold
+ * the object until its receiver has opened it. 0, or -1 with an exception.
+ */
+int message_carry(tutti_handle handle);
+
 /* Encodes. 0, or -1 with an exception that names what cannot be sent. Clear `out` in both cases. */
 int message_encode(struct messages *messages, PyObject *object, struct outgoing *out);
+
+/* The same as a pickle of the interpreter's default protocol, whatever it is. */
+int message_encode_plain(struct messages *messages, PyObject *object, struct outgoing *out);
 
 /* The same from the bytes of any buffer, without a copy. */
 int message_encode_bytes(PyObject *buffer, Py_ssize_t offset, Py_ssize_t size, struct outgoing *out);
@@ -107,6 +118,7 @@ int pickler_init(struct messages *messages, PyObject *module);
 int pickler_traverse(struct messages *messages, visitproc visit, void *arg);
 void pickler_clear(struct messages *messages);
 int pickle_encode(struct messages *messages, PyObject *object, struct outgoing *out);
+int pickle_encode_plain(struct messages *messages, PyObject *object, struct outgoing *out);
 PyObject *pickle_decode(struct messages *messages, const void *data, size_t size, PyObject *buffers);
 
 /* block.c: takes the message over, always; NULL with an exception. */

@@ -2,17 +2,13 @@
 /* The module tutti._tutti: multi-phase initialisation, and the state of each import. */
 #include "state.h"
 
-static int (*const parts[])(PyObject *module) = {
-	py_add_errors,
-	py_add_messages,
-	py_add_queues,
-};
-
 static int execute(PyObject *module)
 {
-	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-		if (parts[i](module) < 0)
-			return -1;
+#define ADD(name)                                                                                                      \
+	if (py_add_##name(module) < 0)                                                                                     \
+		return -1;
+	PY_PARTS(ADD)
+#undef ADD
 	return PyModule_AddStringConstant(module, "__version__", tutti_version());
 }
 
@@ -38,7 +34,7 @@ static int clear(PyObject *module)
 static void release(void *module) { clear(module); }
 
 /* PyType_GetModuleByDef, which 3.9 and 3.10 lack: subclasses made in Python have no module of their own. */
-struct py_state *py_state_of_type(PyTypeObject *type)
+PyObject *py_module_of_type(PyTypeObject *type)
 {
 	PyObject *mro = type->tp_mro;
 	for (Py_ssize_t i = 0; mro && i < PyTuple_GET_SIZE(mro); i++) {
@@ -47,7 +43,7 @@ struct py_state *py_state_of_type(PyTypeObject *type)
 			continue;
 		PyObject *module = ((PyHeapTypeObject *)base)->ht_module;
 		if (module && PyModule_Check(module) && PyModule_GetDef(module) == &py_module)
-			return py_state_of_module(module);
+			return module;
 	}
 	PyErr_Format(PyExc_TypeError, "%.200s is not a type of tutti", type->tp_name);
 	return NULL;

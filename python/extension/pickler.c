@@ -279,16 +279,30 @@ static int foreign_encode(PyObject *class, PyObject *object, struct outgoing *ou
 	return result;
 }
 
-int pickle_encode(struct messages *messages, PyObject *object, struct outgoing *out)
+/* 1: ForkingPickler was replaced, and its replacement has done it; 0: it was not; -1. */
+static int ask_foreign_class(struct messages *messages, PyObject *object, struct outgoing *out)
 {
 	PyObject *class = current_forking_pickler(messages);
-	if (!class)
-		return -1;
-	int result = class != messages->forking_pickler ? foreign_encode(class, object, out) : 2;
-	Py_DECREF(class);
-	if (result != 2)
-		return result;
-	result = pickle_pass(messages, WITH_BUFFERS, object, out);
+	int result = !class ? -1 : class == messages->forking_pickler ? 0 : 1;
+	if (result == 1 && foreign_encode(class, object, out) < 0)
+		result = -1;
+	Py_XDECREF(class);
+	return result;
+}
+
+int pickle_encode_plain(struct messages *messages, PyObject *object, struct outgoing *out)
+{
+	int result = ask_foreign_class(messages, object, out);
+	if (result == 0)
+		result = pickle_pass(messages, PLAIN, object, out);
+	return result < 0 ? -1 : 0;
+}
+
+int pickle_encode(struct messages *messages, PyObject *object, struct outgoing *out)
+{
+	int result = ask_foreign_class(messages, object, out);
+	if (result == 0)
+		result = pickle_pass(messages, WITH_BUFFERS, object, out);
 	if (result == 0)
 		result = pickle_pass(messages, PLAIN, object, out);
 	return result < 0 ? -1 : 0;

@@ -4,9 +4,13 @@
 #include "errors.h"
 #include "queue.h"
 
+PY_KIND_FUNCTIONS(queue)
+
+static const struct py_kind kind = {.handle = handle_of_queue, .open = open_queue, .close = close_queue};
+
 int queue_enter(struct queue_object *self)
 {
-	if (self->closed || !self->queue) {
+	if (self->closed || !queue_of(self)) {
 		PyErr_Format(PyExc_ValueError, "Queue %R is closed", (PyObject *)self);
 		return -1;
 	}
@@ -14,30 +18,17 @@ int queue_enter(struct queue_object *self)
 	return 0;
 }
 
-static void give_back(struct queue_object *self)
-{
-	tutti_queue *queue = self->queue;
-	self->queue = NULL;
-	tutti_queue_close(queue);
-}
-
 void queue_leave(struct queue_object *self)
 {
 	if (--self->users == 0 && self->closed)
-		give_back(self);
+		py_shared_close((PyObject *)self);
 }
 
 /* ---- making ---- */
 
-static struct queue_object *allocate(PyTypeObject *type)
+static PyObject *queue_new(PyTypeObject *type, PyObject *Py_UNUSED(arguments), PyObject *Py_UNUSED(keywords))
 {
-	struct py_state *state = py_state_of_type(type);
-	struct queue_object *self = state ? (struct queue_object *)type->tp_alloc(type, 0) : NULL;
-	if (self) {
-		self->state = state;
-		self->closed = true;
-	}
-	return self;
+	return py_shared_new(type, &kind);
 }
 
 /* multiprocessing takes any maxsize; below 1 it means unbounded. */
@@ -57,109 +48,70 @@ static int read_bound(PyObject *value, const char *what, uint64_t *bound)
 	return 0;
 }
 
-static int open_new(struct queue_object *self)
+static int open_new(struct queue_object *self, PyObject *name, bool joinable)
 {
-	const char *name = self->name == Py_None ? NULL : PyUnicode_AsUTF8(self->name);
-	if (!name && self->name != Py_None)
+	tutti_queue *queue;
+	tutti_queue_options options = {
+		.max_items = self->max_items, .max_bytes = self->max_bytes, .joinable = joinable};
+	if (py_name(name, &options.name) < 0)
 		return -1;
-	tutti_queue_options options = {.name = name, .max_items = self->max_items, .max_bytes = self->max_bytes};
-	tutti_err err = tutti_queue_open(&self->queue, &options);
-	self->closed = err != TUTTI_OK;
-	if (err)
-		py_raise(self->state, err);
-	return err ? -1 : 0;
-}
-
-/* Takes `name` and the bounds, and makes the queue; drops `self` if that fails. */
-static PyObject *make(struct queue_object *self, PyObject *name, PyObject *max_items, PyObject *max_bytes)
-{
-	if (!self)
-		return NULL;
+	tutti_err err = tutti_queue_open(&queue, &options);
+	if (err) {
+		py_raise(self->shared.state, err);
+		return -1;
+	}
 	self->name = Py_NewRef(name ? name : Py_None);
-	if (name && name != Py_None && !PyUnicode_Check(name))
-		PyErr_Format(PyExc_TypeError, "name must be a str, not %.100s", Py_TYPE(name)->tp_name);
-	else if (read_bound(max_items, "maxsize", &self->max_items) == 0 &&
-	         read_bound(max_bytes, "max_bytes", &self->max_bytes) == 0 && open_new(self) == 0)
-		return (PyObject *)self;
-	Py_DECREF(self);
-	return NULL;
+	py_shared_set((PyObject *)self, queue);
+	return 0;
 }
 
-static PyObject *queue_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+static int init(PyObject *object, PyObject *arguments, PyObject *keywords, bool joinable)
 {
 	static char *names[] = {"maxsize", "name", "max_bytes", "ctx", NULL};
+	struct queue_object *self = (struct queue_object *)object;
 	PyObject *max_items = NULL, *name = NULL, *max_bytes = NULL, *context = NULL;
 	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O$OOO:Queue", names, &max_items, &name, &max_bytes,
-	                                 &context))
-		return NULL;
-	return make(allocate(type), name, max_items, max_bytes);
+	                                 &context) ||
+	    py_shared_is_fresh(object) < 0 || read_bound(max_items, "maxsize", &self->max_items) < 0 ||
+	    read_bound(max_bytes, "max_bytes", &self->max_bytes) < 0)
+		return -1;
+	return open_new(self, name, joinable);
 }
 
-static PyObject *simple_queue_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+static int queue_init(PyObject *object, PyObject *arguments, PyObject *keywords)
+{
+	return init(object, arguments, keywords, false);
+}
+
+static int joinable_queue_init(PyObject *object, PyObject *arguments, PyObject *keywords)
+{
+	return init(object, arguments, keywords, true);
+}
+
+static int simple_queue_init(PyObject *object, PyObject *arguments, PyObject *keywords)
 {
 	static char *names[] = {"name", "ctx", NULL};
 	PyObject *name = NULL, *context = NULL;
-	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|$OO:SimpleQueue", names, &name, &context))
-		return NULL;
-	return make(allocate(type), name, NULL, NULL);
+	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|$OO:SimpleQueue", names, &name, &context) ||
+	    py_shared_is_fresh(object) < 0)
+		return -1;
+	return open_new((struct queue_object *)object, name, false);
 }
 
-/* ---- sending: the handle and what the receiver's object must know ---- */
-
-struct sent {
-	tutti_handle handle;
-	uint64_t max_items, max_bytes;
-};
-
-static PyObject *queue_reduce(PyObject *object, PyObject *none)
+/* _open(handle, maxsize, max_bytes, name) */
+static PyObject *open_existing(PyObject *type, PyObject *arguments)
 {
-	(void)none;
-	struct queue_object *self = (struct queue_object *)object;
-	if (queue_enter(self) < 0)
+	PyObject *handle, *name;
+	unsigned long long max_items, max_bytes;
+	if (!PyArg_ParseTuple(arguments, "OKKO:_open", &handle, &max_items, &max_bytes, &name))
 		return NULL;
-	struct sent sent = {tutti_queue_handle(self->queue), self->max_items, self->max_bytes};
-	queue_leave(self);
-	PyObject *module = PyImport_ImportModule("tutti._tutti");
-	PyObject *open = module ? PyObject_GetAttrString(module, "_open_queue") : NULL;
-	Py_XDECREF(module);
-	if (!open)
-		return NULL;
-	PyObject *attributes = NULL;
-	if (PyObject_HasAttrString(object, "__dict__"))
-		attributes = PyObject_GetAttrString(object, "__dict__");
-	bool has_some = attributes && PyDict_Check(attributes) && PyDict_GET_SIZE(attributes);
-	PyObject *result = Py_BuildValue("N(Oy#O)O", open, (PyObject *)Py_TYPE(object), (const char *)&sent,
-	                                 (Py_ssize_t)sizeof sent, self->name, has_some ? attributes : Py_None);
-	Py_XDECREF(attributes);
-	return result;
-}
-
-/* _open_queue(class, sent, name) */
-static PyObject *open_sent(PyObject *module, PyObject *arguments)
-{
-	PyObject *class, *name;
-	struct sent sent;
-	const char *bytes;
-	Py_ssize_t size;
-	PyTypeObject *base = (PyTypeObject *)py_state_of_module(module)->queue_base;
-	if (!PyArg_ParseTuple(arguments, "O!y#O", &PyType_Type, &class, &bytes, &size, &name))
-		return NULL;
-	if (size != sizeof sent || !PyType_IsSubtype((PyTypeObject *)class, base))
-		return PyErr_Format(PyExc_ValueError, "this is not a sent queue");
-	memcpy(&sent, bytes, sizeof sent);
-	struct queue_object *self = allocate((PyTypeObject *)class);
-	if (!self)
-		return NULL;
-	self->name = Py_NewRef(name);
-	self->max_items = sent.max_items;
-	self->max_bytes = sent.max_bytes;
-	tutti_err err = tutti_queue_at(&self->queue, NULL, sent.handle);
-	self->closed = err != TUTTI_OK;
-	if (!err)
-		return (PyObject *)self;
-	py_raise(self->state, err);
-	Py_DECREF(self);
-	return NULL;
+	struct queue_object *self = (struct queue_object *)py_shared_open((PyTypeObject *)type, &kind, handle);
+	if (self) {
+		self->max_items = max_items;
+		self->max_bytes = max_bytes;
+		self->name = Py_NewRef(name);
+	}
+	return (PyObject *)self;
 }
 
 /* ---- looking ---- */
@@ -170,7 +122,7 @@ static PyObject *queue_qsize(PyObject *object, PyObject *none)
 	struct queue_object *self = (struct queue_object *)object;
 	if (queue_enter(self) < 0)
 		return NULL;
-	PyObject *result = PyLong_FromUnsignedLongLong(tutti_queue_size(self->queue));
+	PyObject *result = PyLong_FromUnsignedLongLong(tutti_queue_size(queue_of(self)));
 	queue_leave(self);
 	return result;
 }
@@ -181,7 +133,7 @@ static PyObject *queue_empty(PyObject *object, PyObject *none)
 	struct queue_object *self = (struct queue_object *)object;
 	if (queue_enter(self) < 0)
 		return NULL;
-	PyObject *result = PyBool_FromLong(tutti_queue_size(self->queue) == 0);
+	PyObject *result = PyBool_FromLong(tutti_queue_size(queue_of(self)) == 0);
 	queue_leave(self);
 	return result;
 }
@@ -192,7 +144,7 @@ PyObject *queue_full(PyObject *object, PyObject *none)
 	struct queue_object *self = (struct queue_object *)object;
 	if (queue_enter(self) < 0)
 		return NULL;
-	PyObject *result = PyBool_FromLong(self->max_items && tutti_queue_size(self->queue) >= self->max_items);
+	PyObject *result = PyBool_FromLong(self->max_items && tutti_queue_size(queue_of(self)) >= self->max_items);
 	queue_leave(self);
 	return result;
 }
@@ -204,8 +156,8 @@ static PyObject *queue_fileno(PyObject *object, PyObject *none)
 	int descriptor;
 	if (queue_enter(self) < 0)
 		return NULL;
-	tutti_err err = tutti_queue_fd(self->queue, &descriptor);
-	PyObject *result = err ? py_raise(self->state, err) : PyLong_FromLong(descriptor);
+	tutti_err err = tutti_queue_fd(queue_of(self), &descriptor);
+	PyObject *result = err ? py_raise(self->shared.state, err) : PyLong_FromLong(descriptor);
 	queue_leave(self);
 	return result;
 }
@@ -219,7 +171,7 @@ static PyObject *queue_close(PyObject *object, PyObject *none)
 	bool was_closed = self->closed;
 	self->closed = true;
 	if (!was_closed && self->users == 0)
-		give_back(self);
+		py_shared_close(object);
 	Py_RETURN_NONE;
 }
 
@@ -230,34 +182,22 @@ PyObject *queue_nothing_to_join(PyObject *object, PyObject *none)
 	Py_RETURN_NONE;
 }
 
-/* Takes out and drops what is there. */
-static tutti_err drain(tutti_queue *queue)
-{
-	tutti_message message;
-	tutti_err err;
-	while ((err = tutti_queue_get(queue, &message, TUTTI_NOW)) == TUTTI_OK)
-		tutti_message_release(&message);
-	return err == TUTTI_EEMPTY || err == TUTTI_EOF ? TUTTI_OK : err;
-}
-
 static PyObject *queue_shutdown(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
 {
 	static const char *const names[] = {"immediate"};
 	struct queue_object *self = (struct queue_object *)object;
 	PyObject *value;
 	tutti_err err;
-	if (py_arguments("shutdown", names, 1, 0, given, count, keywords, &value) < 0)
+	if (py_arguments("shutdown", names, 1, given, count, keywords, &value) < 0)
 		return NULL;
 	int immediate = py_flag(value, 0);
 	if (immediate < 0 || queue_enter(self) < 0)
 		return NULL;
 	Py_BEGIN_ALLOW_THREADS;
-	err = tutti_queue_shutdown(self->queue);
-	if (err == TUTTI_OK && immediate)
-		err = drain(self->queue);
+	err = immediate ? tutti_queue_shutdown_now(queue_of(self)) : tutti_queue_shutdown(queue_of(self));
 	Py_END_ALLOW_THREADS;
 	if (err)
-		py_raise(self->state, err);
+		py_raise(self->shared.state, err);
 	queue_leave(self);
 	if (err)
 		return NULL;
@@ -267,32 +207,30 @@ static PyObject *queue_shutdown(PyObject *object, PyObject *const *given, Py_ssi
 static int queue_traverse(PyObject *object, visitproc visit, void *arg)
 {
 	struct queue_object *self = (struct queue_object *)object;
-	Py_VISIT(Py_TYPE(object));
 	Py_VISIT(self->on_error);
 	Py_VISIT(self->late_error);
-	return 0;
+	return py_shared_traverse(object, visit, arg);
 }
 
-static int queue_clear(PyObject *object)
+static void queue_drop(PyObject *object)
 {
 	struct queue_object *self = (struct queue_object *)object;
 	Py_CLEAR(self->on_error);
 	Py_CLEAR(self->late_error);
-	return 0;
+}
+
+static int queue_clear(PyObject *object)
+{
+	queue_drop(object);
+	return py_shared_clear(object);
 }
 
 static void queue_dealloc(PyObject *object)
 {
-	struct queue_object *self = (struct queue_object *)object;
-	PyTypeObject *type = Py_TYPE(object);
 	PyObject_GC_UnTrack(object);
-	if (self->weak_references)
-		PyObject_ClearWeakRefs(object);
-	queue_clear(object);
-	Py_CLEAR(self->name);
-	give_back(self);
-	type->tp_free(object);
-	Py_DECREF(type);
+	queue_drop(object);
+	Py_CLEAR(((struct queue_object *)object)->name);
+	py_shared_dealloc(object);
 }
 
 /* ---- the types ---- */
@@ -301,7 +239,8 @@ static PyMethodDef common_methods[] = {
 	{"empty", queue_empty, METH_NOARGS, "True if nothing is in the queue at this moment."},
 	{"close", queue_close, METH_NOARGS, "Gives this process's handle back. Others go on."},
 	{"fileno", queue_fileno, METH_NOARGS, "A descriptor that is readable while something is there. Never read it."},
-	{"__reduce__", queue_reduce, METH_NOARGS, "The queue's handle: it opens the queue in any process of the arena."},
+	{"_open", open_existing, METH_VARARGS | METH_CLASS,
+     "_open(handle, maxsize, max_bytes, name): a queue on the existing one of that handle."},
 	{"qsize", queue_qsize, METH_NOARGS, "How many objects are in the queue."},
 	{"shutdown", PY_WITH_KEYWORDS(queue_shutdown),
      "shutdown(immediate=False): refuses further puts everywhere and wakes all who wait."},
@@ -312,9 +251,11 @@ static PyMemberDef members[] = {
 	{"name", T_OBJECT, offsetof(struct queue_object, name), READONLY, "The name given, or None."},
 	{"max_bytes", T_ULONGLONG, offsetof(struct queue_object, max_bytes), READONLY, "Bytes it holds; 0: no limit."},
 	{"_maxsize", T_ULONGLONG, offsetof(struct queue_object, max_items), READONLY, "Objects it holds; 0: no limit."},
+	{"redelivered", T_BOOL, offsetof(struct queue_object, redelivered), READONLY,
+     "True if the object that was got last had been got before, by a process that was killed."},
+	{"_used", T_BOOL, offsetof(struct queue_object, used), READONLY, "True if something was put in this process."},
 	{"_closed", T_BOOL, offsetof(struct queue_object, closed), READONLY, "True after close()."},
 	{"_on_error", T_OBJECT, offsetof(struct queue_object, on_error), 0, "Called with (error, obj); or None."},
-	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct queue_object, weak_references), READONLY, NULL},
 	{0},
 };
 
@@ -331,7 +272,19 @@ static PyType_Slot base_slots[] = {
 static PyType_Slot queue_slots[] = {
 	{Py_tp_doc, "Queue(maxsize=0, *, name=None, max_bytes=0): a queue for any number of processes and threads."},
 	{Py_tp_new, queue_new},
+	{Py_tp_init, queue_init},
 	{Py_tp_methods, queue_methods},
+	{Py_tp_traverse, queue_traverse},
+	{Py_tp_clear, queue_clear},
+	{Py_tp_dealloc, queue_dealloc},
+	{0},
+};
+
+static PyType_Slot joinable_queue_slots[] = {
+	{Py_tp_doc, "JoinableQueue(maxsize=0, *, name=None, max_bytes=0): a Queue that knows when all is done."},
+	{Py_tp_new, queue_new},
+	{Py_tp_init, joinable_queue_init},
+	{Py_tp_methods, joinable_queue_methods},
 	{Py_tp_traverse, queue_traverse},
 	{Py_tp_clear, queue_clear},
 	{Py_tp_dealloc, queue_dealloc},
@@ -340,7 +293,8 @@ static PyType_Slot queue_slots[] = {
 
 static PyType_Slot simple_queue_slots[] = {
 	{Py_tp_doc, "SimpleQueue(*, name=None): an unbounded queue."},
-	{Py_tp_new, simple_queue_new},
+	{Py_tp_new, queue_new},
+	{Py_tp_init, simple_queue_init},
 	{Py_tp_methods, simple_queue_methods},
 	{Py_tp_traverse, queue_traverse},
 	{Py_tp_clear, queue_clear},
@@ -352,20 +306,25 @@ enum { FLAGS = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC };
 
 static PyType_Spec base_spec = {"tutti._tutti._QueueBase", sizeof(struct queue_object), 0, FLAGS, base_slots};
 static PyType_Spec queue_spec = {"tutti._tutti.Queue", sizeof(struct queue_object), 0, FLAGS, queue_slots};
+static PyType_Spec joinable_queue_spec = {"tutti._tutti.JoinableQueue", sizeof(struct queue_object), 0, FLAGS,
+                                          joinable_queue_slots};
 static PyType_Spec simple_queue_spec = {"tutti._tutti.SimpleQueue", sizeof(struct queue_object), 0, FLAGS,
                                         simple_queue_slots};
 
-static PyMethodDef functions[] = {
-	{"_open_queue", open_sent, METH_VARARGS, "Opens a queue that was sent."},
-	{0},
-};
+static int add_subtype(PyObject *module, PyObject **type, PyType_Spec *spec, PyObject *base)
+{
+	PyObject *bases = PyTuple_Pack(1, base);
+	int result = bases ? py_add_type(module, type, spec, bases) : -1;
+	Py_XDECREF(bases);
+	return result;
+}
 
 int py_add_queues(PyObject *module)
 {
 	struct py_state *state = py_state_of_module(module);
-	if (py_add_type(module, &state->queue_base, &base_spec, NULL) < 0 ||
-	    py_add_type(module, &state->queue_type, &queue_spec, state->queue_base) < 0 ||
-	    py_add_type(module, &state->simple_queue_type, &simple_queue_spec, state->queue_base) < 0)
+	if (py_add_kind(module, &state->queue_base, &base_spec) < 0 ||
+	    add_subtype(module, &state->queue_type, &queue_spec, state->queue_base) < 0 ||
+	    add_subtype(module, &state->joinable_queue_type, &joinable_queue_spec, state->queue_type) < 0)
 		return -1;
-	return PyModule_AddFunctions(module, functions);
+	return add_subtype(module, &state->simple_queue_type, &simple_queue_spec, state->queue_base);
 }

@@ -11,20 +11,21 @@
 #ifndef TUTTI_PYTHON_QUEUE_H
 #define TUTTI_PYTHON_QUEUE_H
 
-#include "state.h"
+#include "shared.h"
 
 struct queue_object {
-	PyObject_HEAD
-	struct py_state *state; /* lives as long as the type does */
-	tutti_queue *queue; /* NULL: given back */
-	PyObject *weak_references;
+	struct py_shared shared; /* its object: a tutti_queue */
 	PyObject *name;
 	PyObject *on_error; /* letter mode: called with (error, object) when pickling fails; else NULL */
 	PyObject *late_error; /* of a get_many that had messages to return first; raised by the next get */
 	uint64_t max_items, max_bytes; /* 0: unbounded */
 	int users; /* calls that are inside */
 	bool closed;
+	bool used; /* something was put in this process */
+	bool redelivered; /* the last object that was got had been got before, by a process that was killed */
 };
+
+static inline tutti_queue *queue_of(const struct queue_object *self) { return self->shared.object; }
 
 /* Marks a call: 0, or -1 with the exception for a closed queue. */
 int queue_enter(struct queue_object *self);
@@ -39,6 +40,6 @@ PyObject *queue_get_object(struct queue_object *self, tutti_time timeout);
 PyObject *queue_full(PyObject *object, PyObject *none);
 PyObject *queue_nothing_to_join(PyObject *object, PyObject *none);
 
-extern PyMethodDef queue_methods[], simple_queue_methods[];
+extern PyMethodDef queue_methods[], joinable_queue_methods[], simple_queue_methods[];
 
 #endif

@@ -17,8 +17,11 @@ struct put_attempt {
 static tutti_err try_put(void *context, tutti_time timeout)
 {
 	const struct put_attempt *attempt = context;
-	return tutti_queue_put_gather(attempt->queue, attempt->out->parts, attempt->out->count, attempt->out->encoding,
-	                              timeout);
+	const struct outgoing *out = attempt->out;
+	if (out->carried_count == 0)
+		return tutti_queue_put_gather(attempt->queue, out->parts, out->count, out->encoding, timeout);
+	return tutti_queue_put_with(attempt->queue, out->parts, out->count, out->encoding, out->carried, out->carried_count,
+	                            timeout);
 }
 
 static tutti_err try_commit(void *context, tutti_time timeout) { return tutti_queue_put_commit(context, timeout); }
@@ -37,7 +40,7 @@ static int put_draft(struct queue_object *self, const struct outgoing *out, tutt
 	tutti_draft draft;
 	int err;
 	Py_BEGIN_ALLOW_THREADS;
-	err = (int)tutti_queue_put_begin(self->queue, &draft, out->size);
+	err = (int)tutti_queue_put_begin(queue_of(self), &draft, out->size);
 	if (err == TUTTI_OK)
 		copy_parts(draft.data, out);
 	Py_END_ALLOW_THREADS;
@@ -52,7 +55,7 @@ static int put_draft(struct queue_object *self, const struct outgoing *out, tutt
 		}
 	}
 	if (err > 0) {
-		py_raise(self->state, (tutti_err)err);
+		py_raise(self->shared.state, (tutti_err)err);
 		tutti_queue_put_abort(&draft);
 	}
 	return err == TUTTI_OK ? 0 : -1;
@@ -60,12 +63,12 @@ static int put_draft(struct queue_object *self, const struct outgoing *out, tutt
 
 static int put_encoded(struct queue_object *self, const struct outgoing *out, tutti_time timeout)
 {
-	struct put_attempt attempt = {self->queue, out};
-	if (out->size >= COPY_WITHOUT_GIL)
+	struct put_attempt attempt = {queue_of(self), out};
+	if (out->size >= COPY_WITHOUT_GIL && out->carried_count == 0)
 		return put_draft(self, out, timeout);
 	int err = py_wait(try_put, &attempt, timeout);
 	if (err > 0)
-		py_raise(self->state, (tutti_err)err);
+		py_raise(self->shared.state, (tutti_err)err);
 	return err == TUTTI_OK ? 0 : -1;
 }
 
@@ -92,13 +95,14 @@ int queue_put_object(struct queue_object *self, PyObject *object, tutti_time tim
 	struct outgoing out;
 	if (queue_enter(self) < 0)
 		return -1;
-	int result = message_encode(&self->state->messages, object, &out);
+	int result = message_encode(&self->shared.state->messages, object, &out);
 	if (result < 0)
 		result = report(self, object);
 	else if (self->closed) /* pickling runs foreign code, which may have closed it */
 		result = queue_enter(self);
 	else
 		result = put_encoded(self, &out, timeout);
+	self->used = true;
 	outgoing_clear(&out);
 	queue_leave(self);
 	return result;
@@ -120,11 +124,11 @@ static tutti_err try_get(void *context, tutti_time timeout)
 static PyObject *raise_for_get(struct queue_object *self, tutti_err err)
 {
 	if (err == TUTTI_EOF)
-		PyErr_SetString(self->state->shut_down, tutti_last_error());
+		PyErr_SetString(self->shared.state->shut_down, tutti_last_error());
 	else if (err == TUTTI_ETIMEDOUT)
-		PyErr_SetString(self->state->queue_empty, tutti_last_error());
+		PyErr_SetString(self->shared.state->queue_empty, tutti_last_error());
 	else
-		py_raise(self->state, err);
+		py_raise(self->shared.state, err);
 	return NULL;
 }
 
@@ -140,7 +144,7 @@ static PyObject *raise_late_error(struct queue_object *self)
 PyObject *queue_get_object(struct queue_object *self, tutti_time timeout)
 {
 	tutti_message message;
-	struct get_attempt attempt = {self->queue, &message};
+	struct get_attempt attempt = {queue_of(self), &message};
 	if (queue_enter(self) < 0)
 		return NULL;
 	int err = -1;
@@ -149,10 +153,12 @@ PyObject *queue_get_object(struct queue_object *self, tutti_time timeout)
 	else
 		err = py_wait(try_get, &attempt, timeout);
 	PyObject *result = NULL;
-	if (err == TUTTI_OK)
-		result = message_decode(&self->state->messages, &message);
-	else if (err > 0)
+	if (err == TUTTI_OK) {
+		self->redelivered = message.redelivered;
+		result = message_decode(&self->shared.state->messages, &message);
+	} else if (err > 0) {
 		raise_for_get(self, (tutti_err)err);
+	}
 	queue_leave(self);
 	return result;
 }
@@ -180,7 +186,8 @@ static PyObject *queue_put(PyObject *object, PyObject *const *given, Py_ssize_t 
 	tutti_time timeout = TUTTI_FOREVER;
 	if (count == 1 && !keywords)
 		return put_and_return((struct queue_object *)object, given[0], TUTTI_FOREVER);
-	if (py_arguments("put", put_names, 3, 1, given, count, keywords, values) < 0 ||
+	if (py_arguments("put", put_names, 3, given, count, keywords, values) < 0 ||
+	    py_required("put", "obj", values[0]) < 0 ||
 	    times_of(values[1], values[2], &timeout) < 0)
 		return NULL;
 	return put_and_return((struct queue_object *)object, values[0], timeout);
@@ -202,7 +209,7 @@ static PyObject *queue_get(PyObject *object, PyObject *const *given, Py_ssize_t 
 	tutti_time timeout = TUTTI_FOREVER;
 	if (count == 0 && !keywords)
 		return queue_get_object((struct queue_object *)object, TUTTI_FOREVER);
-	if (py_arguments("get", put_names + 1, 2, 0, given, count, keywords, values) < 0 ||
+	if (py_arguments("get", put_names + 1, 2, given, count, keywords, values) < 0 ||
 	    times_of(values[0], values[1], &timeout) < 0)
 		return NULL;
 	return queue_get_object((struct queue_object *)object, timeout);
@@ -244,7 +251,7 @@ static int64_t deadline_after(tutti_time timeout)
 /* True if the exception only says that the time was over after some were in: then the count says it better. */
 static bool is_part_of_many(struct queue_object *self, Py_ssize_t done)
 {
-	if (done == 0 || !PyErr_ExceptionMatches(self->state->queue_full))
+	if (done == 0 || !PyErr_ExceptionMatches(self->shared.state->queue_full))
 		return false;
 	PyErr_Clear();
 	return true;
@@ -257,7 +264,8 @@ static PyObject *queue_put_many(PyObject *object, PyObject *const *given, Py_ssi
 	PyObject *values[3], *item = NULL;
 	tutti_time timeout;
 	Py_ssize_t done = 0;
-	if (py_arguments("put_many", names, 3, 1, given, count, keywords, values) < 0 ||
+	if (py_arguments("put_many", names, 3, given, count, keywords, values) < 0 ||
+	    py_required("put_many", "objects", values[0]) < 0 ||
 	    times_of(values[1], values[2], &timeout) < 0)
 		return NULL;
 	PyObject *iterator = PyObject_GetIter(values[0]);
@@ -278,7 +286,7 @@ static PyObject *queue_put_many(PyObject *object, PyObject *const *given, Py_ssi
 static int get_the_rest(struct queue_object *self, PyObject *list, Py_ssize_t most)
 {
 	PyObject *type, *value, *traceback;
-	while (PyList_GET_SIZE(list) < most && tutti_queue_size(self->queue)) {
+	while (PyList_GET_SIZE(list) < most && tutti_queue_size(queue_of(self))) {
 		PyObject *item = queue_get_object(self, TUTTI_NOW);
 		if (!item)
 			break;
@@ -287,8 +295,8 @@ static int get_the_rest(struct queue_object *self, PyObject *list, Py_ssize_t mo
 		if (appended < 0)
 			return -1;
 	}
-	if (!PyErr_Occurred() || PyErr_ExceptionMatches(self->state->queue_empty) ||
-	    PyErr_ExceptionMatches(self->state->shut_down)) {
+	if (!PyErr_Occurred() || PyErr_ExceptionMatches(self->shared.state->queue_empty) ||
+	    PyErr_ExceptionMatches(self->shared.state->shut_down)) {
 		PyErr_Clear();
 		return 0;
 	}
@@ -306,7 +314,8 @@ static PyObject *queue_get_many(PyObject *object, PyObject *const *given, Py_ssi
 	struct queue_object *self = (struct queue_object *)object;
 	PyObject *values[3], *list = PyList_New(0);
 	tutti_time timeout;
-	if (!list || py_arguments("get_many", names, 3, 1, given, count, keywords, values) < 0 ||
+	if (!list || py_arguments("get_many", names, 3, given, count, keywords, values) < 0 ||
+	    py_required("get_many", "limit", values[0]) < 0 ||
 	    times_of(values[1], values[2], &timeout) < 0) {
 		Py_XDECREF(list);
 		return NULL;
@@ -338,6 +347,44 @@ PyMethodDef queue_methods[] = {
 	{"full", queue_full, METH_NOARGS, "True if there is no room at this moment."},
 	{"join_thread", queue_nothing_to_join, METH_NOARGS, "Nothing: a put object is in the queue when put returned."},
 	{"cancel_join_thread", queue_nothing_to_join, METH_NOARGS, "Nothing: no exit waits for a reader."},
+	{0},
+};
+
+/* ---- joinable ---- */
+
+static PyObject *joinable_task_done(PyObject *object, PyObject *none)
+{
+	(void)none;
+	struct queue_object *self = (struct queue_object *)object;
+	if (queue_enter(self) < 0)
+		return NULL;
+	tutti_err err = tutti_queue_task_done(queue_of(self));
+	if (err == TUTTI_EBOUND)
+		PyErr_SetString(PyExc_ValueError, "task_done() called too many times");
+	else if (err)
+		py_raise(self->shared.state, err);
+	queue_leave(self);
+	return err ? NULL : Py_NewRef(Py_None);
+}
+
+static tutti_err try_join(void *context, tutti_time timeout) { return tutti_queue_join(context, timeout); }
+
+static PyObject *joinable_join(PyObject *object, PyObject *none)
+{
+	(void)none;
+	struct queue_object *self = (struct queue_object *)object;
+	if (queue_enter(self) < 0)
+		return NULL;
+	int err = py_wait(try_join, queue_of(self), TUTTI_FOREVER);
+	if (err > 0)
+		py_raise(self->shared.state, (tutti_err)err);
+	queue_leave(self);
+	return err ? NULL : Py_NewRef(Py_None);
+}
+
+PyMethodDef joinable_queue_methods[] = {
+	{"task_done", joinable_task_done, METH_NOARGS, "Says that an object that was got is done."},
+	{"join", joinable_join, METH_NOARGS, "Waits until everything that was put is done."},
 	{0},
 };
 

@@ -8,9 +8,11 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
 #include <tutti/tutti.h>
 
+#include "fork.h"
 #include "messages.h"
 
 /*
@@ -18,6 +20,9 @@
  * Types, exceptions and the functions of other modules that the extension calls.
  */
 #define PY_STATE_OBJECTS(X)                                                                                            \
+	X(shared_type) /* tutti._tutti.Shared */                                                                           \
+	X(lock_type) /* tutti._tutti.Lock */                                                                               \
+	X(event_type) /* tutti._tutti.Event */                                                                             \
 	X(error) /* tutti.Error */                                                                                         \
 	X(abandoned_lock_error) /* tutti.AbandonedLockError */                                                             \
 	X(stale_handle_error) /* tutti.StaleHandleError */                                                                 \
@@ -25,21 +30,26 @@
 	X(queue_empty) /* queue.Empty */                                                                                   \
 	X(queue_full) /* queue.Full */                                                                                     \
 	X(broken_barrier_error) /* threading.BrokenBarrierError */                                                         \
-	X(queue_base)                                                                                                      \
+	X(queue_base) /* tutti._tutti._QueueBase */                                                                                                    \
 	X(queue_type)                                                                                                      \
-	X(simple_queue_type)
+	X(joinable_queue_type)                                                                                             \
+	X(simple_queue_type)                                                                                               \
+	X(pipe_type)                                                                                                       \
+	X(connection_type)
 
 struct py_state {
 #define PY_STATE_FIELD(field) PyObject *field;
 	PY_STATE_OBJECTS(PY_STATE_FIELD)
 #undef PY_STATE_FIELD
+	struct py_shared *first; /* the list of all shared objects of this interpreter: shared.c */
+	struct py_forks forks; /* children that have not taken hold of theirs: fork.c */
 	struct messages messages; /* visited and cleared by messages.c */
 };
 
 extern struct PyModuleDef py_module;
 
-/* The state of the module that made `type` or one of its bases. NULL with TypeError if none did. */
-struct py_state *py_state_of_type(PyTypeObject *type);
+/* The module that made `type` or one of its bases, borrowed. NULL with TypeError if none did. */
+PyObject *py_module_of_type(PyTypeObject *type);
 
 /* The state of the module object itself. */
 static inline struct py_state *py_state_of_module(PyObject *module) { return PyModule_GetState(module); }
@@ -53,9 +63,20 @@ int py_add_type(PyObject *module, PyObject **type, PyType_Spec *spec, PyObject *
 /* PyModule_AddObjectRef, which 3.9 lacks: keeps no reference of the caller's. 0, or -1 with an exception. */
 int py_add_object(PyObject *module, const char *name, PyObject *value);
 
-/* What each file adds to the module: 0, or -1 with an exception. One line here and one in module.c for each file. */
-int py_add_errors(PyObject *module);
-int py_add_messages(PyObject *module);
-int py_add_queues(PyObject *module);
+/* What each file adds to the module, in this order: 0, or -1 with an exception. One line for each file. */
+#define PY_PARTS(X)                                                                                                    \
+	X(errors)                                                                                                          \
+	X(shared)                                                                                                          \
+	X(forks)                                                                                                           \
+	X(arena)                                                                                                           \
+	X(lock)                                                                                                            \
+	X(event)                                                                                                           \
+	X(messages)                                                                                                        \
+	X(queues)                                                                                                          \
+	X(pipes)                                                                                                           \
+	X(connections)
+#define PY_PART_DECLARATION(name) int py_add_##name(PyObject *module);
+PY_PARTS(PY_PART_DECLARATION)
+#undef PY_PART_DECLARATION
 
 #endif

@@ -2,15 +2,28 @@
 """Parallel and concurrent computing on one shared-memory arena.
 
 The names and signatures are those of ``multiprocessing``; any process may be killed at any instruction
-without making another one hang.
+without making another one hang. What is not rebuilt here comes from the standard library.
 """
 
-from tutti._tutti import (
-    AbandonedLockError,
-    Error,
-    ShutDown,
-    StaleHandleError,
-    __version__,
+from __future__ import annotations
+
+import sys as _sys
+
+from tutti import context as context
+from tutti._tutti import AbandonedLockError, Error, ShutDown, StaleHandleError, __version__
+from tutti.synchronize import Event, Lock
+
+# What multiprocessing exports: bound to the default context, but for the names that are classes here.
+_methods = [name for name in dir(context._default_context) if not name.startswith("_")]
+globals().update(
+    (name, getattr(context._default_context, name)) for name in _methods if name not in globals()
 )
 
-__all__ = ["AbandonedLockError", "Error", "ShutDown", "StaleHandleError", "__version__"]
+__all__ = sorted({*_methods, "AbandonedLockError", "Error", "ShutDown", "StaleHandleError"})
+
+SUBDEBUG = 5
+SUBWARNING = 25
+
+# As multiprocessing: a child finds the main module under both names.
+if "__main__" in _sys.modules:
+    _sys.modules.setdefault("__mp_main__", _sys.modules["__main__"])

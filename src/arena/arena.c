@@ -7,7 +7,6 @@
  * process that maps it. The header's state is published last; a joiner that finds
  * anything else than a ready arena of its own layout version refuses, and says why.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -52,6 +51,8 @@ static void after_fork_in_child(void)
 	tutti__held_latch = NULL;
 	after_fork();
 }
+
+void tutti_leave(void) { announce_exit(); }
 
 static void prepare_process(void)
 {
@@ -303,6 +304,26 @@ tutti_err tutti_arena_default(tutti_arena **arena)
 	return err;
 }
 
+bool tutti_arena_adopt(tutti_arena *arena)
+{
+	tutti_arena *current = __atomic_load_n(&default_arena, __ATOMIC_ACQUIRE);
+	/* One that a fork has inherited and not used yet is nobody's choice. */
+	if (current && current != arena && load_relaxed(&current->local->id) != 0)
+		return false;
+	tutti__arena_set_default(arena);
+	return true;
+}
+
+tutti_arena *tutti_arena_of(tutti_handle handle)
+{
+	pthread_mutex_lock(&members_mutex);
+	tutti_arena *arena = members;
+	while (arena && arena->header->arena_id != handle.arena)
+		arena = arena->next;
+	pthread_mutex_unlock(&members_mutex);
+	return arena;
+}
+
 void tutti__arena_set_default(tutti_arena *arena) { __atomic_store_n(&default_arena, arena, __ATOMIC_RELEASE); }
 
 tutti_err tutti__arena_or_default(tutti_arena *given, tutti_arena **arena)
@@ -321,8 +342,7 @@ static bool has_sound_tables(const struct tutti__header *header)
 	           header->owners + units * TUTTI__BLOCKS_PER_UNIT * sizeof(atomic_u32);
 }
 
-/* Reads the header without mapping: a foreign file must not be trusted with sizes. */
-static tutti_err check_file(int fd, uint32_t *arena_id)
+tutti_err tutti__arena_check_file(int fd, uint32_t *arena_id)
 {
 	struct tutti__header header;
 	ssize_t size = pread(fd, &header, sizeof header, 0);
@@ -348,7 +368,7 @@ tutti_err tutti_arena_join_fd(tutti_arena **result, int fd, const char *member_n
 	struct stat status;
 	tutti_arena *arena;
 	uint32_t arena_id = 0;
-	tutti_err err = check_file(fd, &arena_id);
+	tutti_err err = tutti__arena_check_file(fd, &arena_id);
 	if (err)
 		return err;
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -366,51 +386,6 @@ tutti_err tutti_arena_join_fd(tutti_arena **result, int fd, const char *member_n
 	}
 	set_tables(arena);
 	return join(arena, result);
-}
-
-/* Opens descriptor `entry` of process `pid` if it is the named arena's memory file; -1 if not. */
-static int open_if_arena(const char *pid, const char *entry, const char *name)
-{
-	char path[320], target[128], wanted[TUTTI__NAME_SIZE + 32];
-	snprintf(path, sizeof path, "/proc/%.20s/fd/%.20s", pid, entry);
-	ssize_t length = readlink(path, target, sizeof target - 1);
-	if (length < 0)
-		return -1;
-	target[length] = 0;
-	snprintf(wanted, sizeof wanted, "/memfd:tutti:%s (deleted)", name);
-	return strcmp(target, wanted) == 0 ? open(path, O_RDWR | O_CLOEXEC) : -1;
-}
-
-static int find_in_process(const char *pid, const char *name)
-{
-	char path[64];
-	int fd = -1;
-	snprintf(path, sizeof path, "/proc/%.20s/fd", pid);
-	DIR *folder = opendir(path);
-	if (!folder)
-		return -1; /* another user's */
-	for (struct dirent *entry; fd < 0 && (entry = readdir(folder));)
-		fd = open_if_arena(pid, entry->d_name, name);
-	closedir(folder);
-	return fd;
-}
-
-tutti_err tutti_arena_join_name(tutti_arena **arena, const char *name, const char *member_name)
-{
-	int fd = -1;
-	DIR *processes = opendir("/proc");
-	if (!processes)
-		return tutti__fail_system(errno, "cannot look for the arena: /proc");
-	for (struct dirent *entry; fd < 0 && (entry = readdir(processes));)
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-			fd = find_in_process(entry->d_name, name);
-	closedir(processes);
-	if (fd < 0)
-		return tutti__fail(TUTTI_ENOENT,
-		                   "no running process of this user has an arena \"%s\". Start its program first.", name);
-	tutti_err err = tutti_arena_join_fd(arena, fd, member_name);
-	close(fd);
-	return err;
 }
 
 static void unlist(tutti_arena *arena)

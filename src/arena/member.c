@@ -16,6 +16,7 @@
 
 #include "arena/member.h"
 #include "arena/recover.h"
+#include "arena/wait.h"
 
 enum { SWEEP_INTERVAL = 500 * 1000000 }; /* ns: within a second of a death, as promised */
 
@@ -54,6 +55,7 @@ uint32_t tutti__member_join(tutti_arena *arena)
 {
 	struct tutti__identity identity;
 	tutti__identity_self(&identity);
+	store_relaxed(&tutti__process_stamp, (uint32_t)identity.pid); /* relaxed: the caller's own threads come later */
 	uint32_t start = fetch_add_relaxed(&arena->header->slot_cursor, 1);
 	for (uint32_t i = 0; i < TUTTI__SLOT_COUNT - 1; i++) {
 		uint32_t number = 1 + (start + i) % (TUTTI__SLOT_COUNT - 1);

@@ -328,6 +328,14 @@ tutti_err tutti__reference_renew(struct tutti__reference *reference, uint32_t id
 	return err == TUTTI_ESTALE ? fail_stale((enum tutti__kind_number)reference->kind) : err;
 }
 
+/* A reference is the first member of every public handle. */
+tutti_err tutti_renew(void *object)
+{
+	tutti_err err = TUTTI_OK;
+	tutti__use(object, &err);
+	return err;
+}
+
 static void reassert_holder_blocks(tutti_arena *arena, struct tutti__object *object, uint32_t dead)
 {
 	for (uint64_t more = load_acquire(&object->more); more;) {

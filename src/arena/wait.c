@@ -2,14 +2,12 @@
 /* Spin, yield, sleep: see wait.h for the rules. Source of the budget: measured, lessons in docs/architecture.md. */
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 
 #include "arena/member.h"
 #include "arena/wait.h"
 
 enum {
-	FIRST_BUDGET = 20000, /* ns */
-	MAX_BUDGET = 50000,
+	FIRST_BUDGET = 20000, /* ns; all of them at most tutti__spin_max() */
 	LEAST_BUDGET = 1000, /* below it: no spinning, but for a probe now and then */
 	MIN_BUDGET = 10000, /* after a success: a partner that is held up for a moment must not put both to sleep */
 	PROBE_EVERY = 32, /* waits */
@@ -18,10 +16,14 @@ enum {
 	LOOKS_PER_CLOCK = 16, /* the clock costs more than a look */
 };
 
+atomic_u32 tutti__process_stamp;
+
 /* Microseconds, odd, so that a stamp is never 0. */
 static uint32_t stamp_now(void) { return (uint32_t)(tutti__os.clock_now() / 1000) | 1; }
 
 static bool is_fresh(uint32_t stamp) { return stamp != 0 && stamp_now() - stamp < PROMISE_TIME; }
+
+static uint32_t at_most(uint32_t budget, uint32_t longest) { return budget < longest ? budget : longest; }
 
 static uint32_t budget_of(struct tutti__patience *patience)
 {
@@ -38,8 +40,9 @@ static uint32_t budget_of(struct tutti__patience *patience)
 static void learn(struct tutti__patience *patience, bool success, int64_t spent, uint32_t budget)
 {
 	uint32_t next = budget / 2 > 0 ? budget / 2 : 1;
-	if (success && spent * 3 > MAX_BUDGET)
-		next = MAX_BUDGET;
+	uint32_t longest = tutti__spin_max();
+	if (success && spent * 3 > longest)
+		next = longest;
 	else if (success)
 		next = spent * 3 > MIN_BUDGET ? (uint32_t)spent * 3 : MIN_BUDGET;
 	store_relaxed(&patience->budget, next);
@@ -61,11 +64,19 @@ static bool spin_for(const struct tutti__waiting *waiting, uint32_t budget)
 	return ready;
 }
 
-/* One spinner at a time: more would take the CPUs that the partners need. A dead spinner's stamp runs out. */
-static bool claim_spinner(atomic_u32 *spinner)
+static bool somebody_spins(const struct tutti__waiting *waiting)
 {
-	uint32_t other = load_relaxed(spinner);
-	return (other == 0 || !is_fresh(other)) && cas_u32(spinner, other, stamp_now());
+	return is_fresh(load_relaxed(&waiting->hints->spinner));
+}
+
+/*
+ * One spinner at a time: more would take the CPUs that the partners need. The stamp of one that was killed, or
+ * lost its CPU for so long, runs out; such a one ends its spin at its next look at the clock. 0: not claimed.
+ */
+static uint32_t claim_spinner(atomic_u32 *spinner)
+{
+	uint32_t other = load_relaxed(spinner), own = stamp_now();
+	return (other == 0 || !is_fresh(other)) && cas_u32(spinner, other, own) ? own : 0;
 }
 
 static bool look_quickly(const struct tutti__waiting *waiting)
@@ -78,27 +89,45 @@ static bool look_quickly(const struct tutti__waiting *waiting)
 	return false;
 }
 
+/* Of no use for a partner that cannot run while we spin: it needs our CPU, or our interpreter. */
+static bool is_beside_us(uint32_t partner)
+{
+	uint32_t own = tutti__stamp();
+	if (((partner ^ own) & TUTTI__STAMP_CPU) == 0)
+		return true;
+	return partner >> TUTTI__STAMP_PROCESS_SHIFT == own >> TUTTI__STAMP_PROCESS_SHIFT && !tutti__spins_in_process();
+}
+
 bool tutti__wait_spin(const struct tutti__waiting *waiting, const atomic_u32 *partner)
 {
-	uint32_t seen = load_relaxed(partner); /* relaxed: a hint */
-	if (seen == tutti__cpu() + 1) {
-		sched_yield(); /* it cannot run while we spin */
+	if (is_beside_us(load_relaxed(partner))) { /* relaxed: a hint */
+		tutti__os.yield();
 		return waiting->is_ready(waiting->context);
 	}
-	if (tutti__cpus_online() < 2)
+	if (tutti__os.cpus_online() < 2)
 		return false;
-	uint32_t budget = budget_of(waiting->patience);
-	if (budget == 0)
+	uint32_t budget = at_most(budget_of(waiting->patience), tutti__spin_max());
+	if (budget == 0 || somebody_spins(waiting))
 		return false;
 	if (look_quickly(waiting)) {
 		if (load_relaxed(&waiting->patience->budget) < MIN_BUDGET)
 			store_relaxed(&waiting->patience->budget, MIN_BUDGET);
 		return true;
 	}
-	if (!claim_spinner(&waiting->hints->spinner))
+	uint32_t claim = claim_spinner(&waiting->hints->spinner);
+	if (claim == 0)
 		return false;
 	bool ready = spin_for(waiting, budget);
-	store_relaxed(&waiting->hints->spinner, 0);
+	cas_u32(&waiting->hints->spinner, claim, 0); /* not a successor's */
+	return ready;
+}
+
+/* A tick that finds the thing done has found a lost wake, or come at the very moment of it: tests count them. */
+static bool look_after_tick(const struct tutti__waiting *waiting)
+{
+	bool ready = waiting->is_ready(waiting->context);
+	if (ready && tutti__os.tick_found)
+		tutti__os.tick_found(waiting->object);
 	return ready;
 }
 
@@ -117,9 +146,10 @@ tutti_err tutti__wait_sleep(const struct tutti__waiting *waiting, atomic_u32 *wo
 	if (rc == EINTR)
 		return TUTTI_EINTR;
 	if (rc == ETIMEDOUT) {
+		bool ready = look_after_tick(waiting);
 		tutti__look_after_the_dead(waiting->arena);
-		/* The caller looks once more before it gives up: the waker may have died before its wake. */
-		return last && !waiting->is_ready(waiting->context) ? TUTTI_ETIMEDOUT : TUTTI_OK;
+		/* Once more before it gives up: the waker may have died before its wake. */
+		return last && !ready && !waiting->is_ready(waiting->context) ? TUTTI_ETIMEDOUT : TUTTI_OK;
 	}
 	return TUTTI_OK;
 }
@@ -168,4 +198,12 @@ void tutti__wake_all(struct tutti__wait_point *point)
 		}
 		word = load_acquire(&point->word);
 	}
+}
+
+void tutti__wait_recover(struct tutti__wait_point *point, struct tutti__wait_hints *hints)
+{
+	/* Relaxed: hints. Should they be those of a living member, somebody is woken once too often. */
+	store_relaxed(&hints->promise, 0);
+	store_relaxed(&hints->spinner, 0);
+	tutti__wake_all(point);
 }

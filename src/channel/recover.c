@@ -117,11 +117,9 @@ void tutti__queue_recover(tutti_arena *arena, uint64_t offset, uint32_t owner, u
 		recover_get(arena, shared, dead);
 	for (int i = 0; i < TUTTI__POLLERS; i++)
 		cas_u32(&shared->pollers[i], dead, 0);
-	/* It may have died between its commit and the wake that others sleep for. */
-	if (load_relaxed(&shared->items.word) & 1)
-		tutti__wake_all(&shared->items);
-	if (load_relaxed(&shared->room.word) & 1)
-		tutti__wake_all(&shared->room);
+	/* It may have died between its commit and the wake that others sleep for, or before it kept a promise. */
+	tutti__wait_recover(&shared->items, &shared->item_hints);
+	tutti__wait_recover(&shared->room, &shared->room_hints);
 	if (load_relaxed(&shared->done.word) & 1)
 		tutti__wake_all(&shared->done);
 	if (load_relaxed(&shared->polled))

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,11 +34,15 @@ static int futex_wake(atomic_u32 *word, int count)
 	return (int)syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
+static void yield(void) { sched_yield(); }
+
 struct tutti__os_calls tutti__os = {
 	.futex_wait = futex_wait,
 	.futex_wake = futex_wake,
 	.clock_now = clock_now,
 	.is_alive = tutti__identity_is_alive,
+	.yield = yield,
+	.cpus_online = tutti__cpus_online,
 };
 
 int64_t tutti__deadline(tutti_time timeout)

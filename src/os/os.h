@@ -42,6 +42,12 @@ struct tutti__os_calls {
 	int64_t (*clock_now)(void);
 	/* False only if the process is dead for sure: ended, another one by now, or gone by exec. */
 	bool (*is_alive)(const struct tutti__identity *identity);
+	/* Lets others run on this CPU. */
+	void (*yield)(void);
+	/* How many CPUs are online. */
+	unsigned (*cpus_online)(void);
+	/* NULL, or told of each sleep that its tick ended and not a wake, though what it was for had been done. */
+	void (*tick_found)(uint64_t object);
 };
 
 extern struct tutti__os_calls tutti__os;

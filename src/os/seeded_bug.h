@@ -24,6 +24,11 @@
  *  19  the heap's counts are not made anew
  *  20  a destroyed queue forgets a segment before it is the destroyer's
  *  21  the recovery of a put moves the tail before it clears the note
+ *  28  the recovery of a condition does not pass a notification on
+ *  29  a waiter gives its notification up before it holds the lock again
+ *  30  a party killed while it runs the barrier's action breaks nothing
+ *  31  a party is counted before its entry says that it waits
+ *  32  an entry of a roster is free before it is idle
  *  33  the recovery looks at parcels before the queues are in order
  *  34  an open item is linked without a note
  *  35  a parcel that is freed does not let the carried objects go

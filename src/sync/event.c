@@ -19,7 +19,7 @@ enum { SET = 1, WAITERS = 2 };
 struct event {
 	struct tutti__object object;
 	atomic_u32 word;
-	atomic_u32 partner; /* CPU + 1 of who set it last */
+	atomic_u32 partner; /* stamp of who set it last */
 	struct tutti__wait_hints hints;
 };
 
@@ -93,7 +93,7 @@ tutti_err tutti_event_set(tutti_event *event)
 	tutti_err err;
 	if (tutti__use(&event->reference, &err) == 0)
 		return err;
-	store_relaxed(&event->shared->partner, tutti__cpu() + 1); /* relaxed: a hint */
+	tutti__stamp_partner(&event->shared->partner);
 	/* Release: what the setter wrote before is visible to whoever sees SET. */
 	if (exchange_acq_rel(&event->shared->word, SET) & WAITERS)
 		tutti__os.futex_wake(&event->shared->word, INT_MAX);

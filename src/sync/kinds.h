@@ -6,5 +6,7 @@
 
 extern const struct tutti__kind tutti__lock_kind;
 extern const struct tutti__kind tutti__event_kind;
+extern const struct tutti__kind tutti__condition_kind;
+extern const struct tutti__kind tutti__barrier_kind;
 
 #endif

@@ -8,6 +8,10 @@
  * cleanly: it stays held, and anybody may release it). Both are one CAS; nothing else
  * in a lock needs repair. A waker killed between the releasing store and the wake
  * costs the sleepers one tick.
+ *
+ * With handover it is a semaphore of one that knows who took it last. Anybody's release
+ * is one exchange, also of a holder that was killed, whether or not that is noticed yet:
+ * who hands over answers for the state.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,15 +22,17 @@
 #include "arena/object.h"
 #include "arena/wait.h"
 #include "sync/kinds.h"
+#include "sync/lock.h"
 #include "os/seeded_bug.h"
 
 struct lock {
 	struct tutti__object object;
 	atomic_u32 word;
-	atomic_u32 partner; /* CPU + 1 of the last holder */
+	atomic_u32 partner; /* stamp of the last holder */
 	struct tutti__wait_hints hints;
 	int32_t gone_pid; /* of the last holder that ended with it; written before the word becomes ABANDONED or KEPT */
 	char gone_name[TUTTI__NAME_SIZE];
+	bool handover; /* never changes */
 };
 
 struct tutti_lock {
@@ -61,6 +67,7 @@ tutti_err tutti_lock_open(tutti_lock **result, const tutti_lock_options *options
 		return err;
 	}
 	lock->shared = (struct lock *)object;
+	lock->shared->handover = options->handover;
 	tutti__object_publish(arena, TUTTI__KIND_LOCK, object, &lock->reference);
 	*result = lock;
 	return TUTTI_OK;
@@ -101,9 +108,12 @@ static bool is_free(void *context)
 	return holder == 0 || holder == TUTTI__ABANDONED;
 }
 
-static void stamp(struct lock *shared)
+static void stamp(struct lock *shared) { tutti__stamp_partner(&shared->partner); }
+
+static void note_gone(struct lock *shared, const struct tutti__slot *slot)
 {
-	store_relaxed(&shared->partner, tutti__cpu() + 1); /* relaxed: a hint for who waits */
+	shared->gone_pid = slot->identity.pid;
+	memcpy(shared->gone_name, slot->name, sizeof shared->gone_name);
 }
 
 static tutti_err fail_owner_dead(const struct lock *shared)
@@ -204,25 +214,70 @@ tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout)
 	return acquire_slow(lock, id, timeout);
 }
 
+static tutti_err fail_not_held(const struct lock *shared, uint32_t holder)
+{
+	if (shared->handover)
+		return tutti__fail(TUTTI_EBOUND, "lock \"%s\" is not held: it was released more often than acquired.",
+		                   shared->object.name);
+	return tutti__fail(TUTTI_EPERM, "lock \"%s\" is not held by this process (%s). Release it where it was acquired.",
+	                   shared->object.name, holder ? "another one holds it" : "nobody holds it");
+}
+
+static tutti_err release_slow(struct lock *shared, uint32_t id)
+{
+	uint32_t word = load_acquire(&shared->word);
+	uint32_t holder = word & TUTTI__ID_MASK;
+	bool may = shared->handover ? holder != 0 : holder == id || holder == TUTTI__KEPT;
+	if (!may)
+		return fail_not_held(shared, holder);
+	if (holder != id)
+		stamp(shared);
+	/* Release: pairs with the acquire in try_take. */
+	word = exchange_acq_rel(&shared->word, 0);
+	if (word == 0)
+		return fail_not_held(shared, 0); /* another one was quicker */
+	if (word & TUTTI__WAITERS)
+		tutti__os.futex_wake(&shared->word, 1);
+	return TUTTI_OK;
+}
+
 tutti_err tutti_lock_release(tutti_lock *lock)
+{
+	tutti_err err;
+	uint32_t id = tutti__use(&lock->reference, &err);
+	if (unlikely(id == 0))
+		return err;
+	if (likely(cas_u32(&lock->shared->word, id, 0)))
+		return TUTTI_OK;
+	return release_slow(lock->shared, id);
+}
+
+tutti_err tutti_lock_abandon(tutti_lock *lock)
 {
 	tutti_err err;
 	struct lock *shared = lock->shared;
 	uint32_t id = tutti__use(&lock->reference, &err);
 	if (unlikely(id == 0))
 		return err;
-	if (likely(cas_u32(&shared->word, id, 0)))
-		return TUTTI_OK;
-	uint32_t word = load_acquire(&shared->word);
-	uint32_t holder = word & TUTTI__ID_MASK;
-	if (holder != id && holder != TUTTI__KEPT)
-		return tutti__fail(TUTTI_EPERM,
-		                   "lock \"%s\" is not held by this process (%s). Release it where it was acquired.",
-		                   shared->object.name, holder ? "another one holds it" : "nobody holds it");
-	/* Release: pairs with the acquire in try_take. */
-	if (exchange_acq_rel(&shared->word, 0) & TUTTI__WAITERS)
-		tutti__os.futex_wake(&shared->word, 1);
-	return TUTTI_OK;
+	for (;;) {
+		uint32_t word = load_acquire(&shared->word);
+		if ((word & TUTTI__ID_MASK) != id)
+			return tutti__fail(TUTTI_EPERM, "lock \"%s\" is not held by this process, and cannot be abandoned by it.",
+			                   shared->object.name);
+		if (shared->gone_pid == 0) /* else it tells of the one that was killed */
+			note_gone(shared, tutti__slot_of(lock->reference.arena, id));
+		/* Release: pairs with the acquire in try_take. */
+		if (cas_u32(&shared->word, word, TUTTI__ABANDONED | (word & TUTTI__WAITERS))) {
+			tutti__os.futex_wake(&shared->word, 1);
+			return TUTTI_OK;
+		}
+	}
+}
+
+bool tutti__lock_is_mine(const tutti_lock *lock)
+{
+	uint32_t id = load_relaxed(&lock->reference.arena->local->id); /* relaxed: our own; 0 in a forked child */
+	return id != 0 && (load_relaxed(&lock->shared->word) & TUTTI__ID_MASK) == id;
 }
 
 int tutti_lock_holder(const tutti_lock *lock)
@@ -245,9 +300,7 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 		uint32_t word = load_acquire(&shared->word);
 		if ((word & TUTTI__ID_MASK) != dead)
 			return;
-		struct tutti__slot *slot = tutti__slot_of(arena, dead);
-		shared->gone_pid = slot->identity.pid;
-		memcpy(shared->gone_name, slot->name, sizeof shared->gone_name);
+		note_gone(shared, tutti__slot_of(arena, dead));
 		uint32_t next = (clean ? TUTTI__KEPT : TUTTI__BUG(13) ? 0 : TUTTI__ABANDONED) | (word & TUTTI__WAITERS);
 		if (cas_u32(&shared->word, word, next)) {
 			tutti__os.futex_wake(&shared->word, 1);

@@ -8,6 +8,8 @@
 #include "arena/recover.h"
 #include "channel/queue.h"
 #include "pool/job.h"
+#include "sync/barrier.h"
+#include "sync/condition.h"
 
 enum { MAX_BLOCKS = 8192 };
 
@@ -110,6 +112,19 @@ static void check_queue(struct census *census, const struct found *found)
 		     (unsigned long long)queue->pending_segment);
 }
 
+static void check_condition(struct census *census, const struct found *found)
+{
+	if (!tutti__condition_is_valid(census->arena, found->offset, reach, census))
+		fail(TORN, "K1, %s: the condition is not valid", census->when);
+}
+
+static void check_barrier(struct census *census, const struct found *found)
+{
+	struct tutti__barrier *barrier = tutti__at(census->arena, found->offset);
+	if (!tutti__barrier_is_valid(census->arena, barrier, reach, census))
+		fail(TORN, "K1, %s: the barrier is not valid (word %#llx)", census->when, (unsigned long long)barrier->word);
+}
+
 /* A job belongs to a pool that lives, and has its blocks. */
 static void check_job(struct census *census, struct found *found)
 {
@@ -209,6 +224,10 @@ void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when)
 		check_object(&census, found);
 		if (found->kind == TUTTI__KIND_QUEUE)
 			check_queue(&census, found);
+		if (found->kind == TUTTI__KIND_CONDITION)
+			check_condition(&census, found);
+		if (found->kind == TUTTI__KIND_BARRIER)
+			check_barrier(&census, found);
 	}
 	for (unsigned i = 0; i < census.count; i++)
 		if (census.blocks[i].owner == TUTTI__SHARED && census.blocks[i].reached == 0)

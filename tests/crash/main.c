@@ -99,7 +99,8 @@ static void run_table(const struct operation *table)
 
 static const struct operation *find_operation(const char *name)
 {
-	const struct operation *tables[] = {lock_operations, queue_operations, arena_operations, pool_operations};
+	const struct operation *tables[] = {lock_operations, queue_operations,     arena_operations,
+	                                    pool_operations, condition_operations, barrier_operations};
 	for (unsigned i = 0; i < sizeof tables / sizeof tables[0]; i++)
 		for (const struct operation *operation = tables[i]; operation->name; operation++)
 			if (strcmp(operation->name, name) == 0)
@@ -177,6 +178,8 @@ static void run_all(void)
 		run_table(queue_operations);
 		run_table(arena_operations);
 		run_table(pool_operations);
+		run_table(condition_operations);
+		run_table(barrier_operations);
 		for (unsigned i = 0; corpses[i]; i++)
 			run_recovery(corpses[i]);
 		sched_setaffinity(0, sizeof all, &all);

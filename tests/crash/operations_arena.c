@@ -174,4 +174,8 @@ const char *const corpses[] = {"lock acquire",
                                "alloc, a large run",
                                "free, a large run",
                                "leave, a lock held",
+                               "condition enlist, chains a block",
+                               "condition sleep, notified",
+                               "barrier wait, alone, an action",
+                               "barrier wait, last of two",
                                NULL};

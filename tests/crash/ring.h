@@ -31,6 +31,7 @@ struct board {
 	bool has_returned; /* for checkers: the operation whose effects they check has */
 	atomic_u32 dead_count; /* processes that are taken for dead whatever they do */
 	int32_t dead[MAX_DEAD];
+	bool was_notified; /* the victim, by itself, in the middle of its wait */
 	pid_t helper; /* a process that the victim has started and that stands still; 0: none */
 	int64_t outcome; /* how far the victim's operation took effect, as the last checker saw it */
 	uint64_t instructions, states, kills;
@@ -73,6 +74,9 @@ struct stage {
 	tutti_lock *lock;
 	tutti_queue *queue;
 	tutti_event *event; /* 0: none */
+	tutti_condition *condition; /* 0: none */
+	tutti_barrier *barrier; /* 0: none */
+	pid_t party; /* a member that waits at the barrier and is stopped; 0: none */
 	unsigned held_blocks; /* blocks that the survivor holds */
 	tutti_handle handle; /* of the object that the operation is about */
 	/* The victim's. */
@@ -88,6 +92,10 @@ struct stage {
 	/* The checker's. */
 	enum way way;
 	bool victim_held_lock;
+	uint64_t ticket; /* the checker's, of the condition */
+	uint32_t pending; /* notifications that had not been acted on */
+	uint32_t arrived; /* parties at the barrier */
+	bool was_broken;
 	bool get_was_committed;
 	bool exit_was_announced;
 	uint64_t get_position; /* the survivor's: head before the operation */
@@ -97,6 +105,7 @@ struct stage {
 
 /* The operations, by what they are about; each table ends with an operation without a name. */
 extern const struct operation lock_operations[], queue_operations[], arena_operations[], pool_operations[];
+extern const struct operation condition_operations[], barrier_operations[];
 
 /* The recovery of somebody else, and the operations in which those others died. */
 extern const struct operation recovery;

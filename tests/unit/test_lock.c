@@ -183,6 +183,91 @@ static void any_thread_of_the_holder_may_release(void **state)
 	tutti_arena_close(arena);
 }
 
+static tutti_lock *open_handover(tutti_arena *arena)
+{
+	tutti_lock *lock;
+	OK(tutti_lock_open(&lock, &(tutti_lock_options){.arena = arena, .name = "baton", .handover = true}));
+	return lock;
+}
+
+static void with_handover_any_member_releases(void **state)
+{
+	tutti_lock *second;
+	(void)state;
+	tutti_arena *arena = support_arena(0), *other = support_join(arena);
+	tutti_lock *lock = open_handover(arena);
+	OK(tutti_lock_at(&second, other, tutti_lock_handle(lock)));
+	for (int i = 0; i < 3; i++) {
+		OK(tutti_lock_acquire(lock, TUTTI_NOW));
+		EXPECT(TUTTI_EBUSY, tutti_lock_acquire(second, TUTTI_NOW));
+		assert_int_equal(tutti_lock_holder(second), getpid());
+		OK(tutti_lock_release(second));
+		assert_int_equal(tutti_lock_holder(lock), 0);
+	}
+	tutti_lock_close(second);
+	tutti_lock_close(lock);
+	tutti_arena_close(other);
+	tutti_arena_close(arena);
+}
+
+static void with_handover_releasing_too_often_is_refused(void **state)
+{
+	(void)state;
+	tutti_arena *arena = support_arena(0);
+	tutti_lock *lock = open_handover(arena);
+	EXPECT_TEXT(TUTTI_EBOUND, "baton", tutti_lock_release(lock));
+	OK(tutti_lock_acquire(lock, TUTTI_NOW));
+	OK(tutti_lock_release(lock));
+	EXPECT(TUTTI_EBOUND, tutti_lock_release(lock));
+	OK(tutti_lock_acquire(lock, TUTTI_NOW));
+	EXPECT(TUTTI_EBUSY, tutti_lock_acquire(lock, TUTTI_NOW));
+	OK(tutti_lock_release(lock));
+	tutti_lock_close(lock);
+	tutti_arena_close(arena);
+}
+
+struct relay {
+	tutti_lock *ping, *pong;
+	uint64_t laps;
+};
+
+enum { LAPS = 2000 };
+
+static void answer(void *context)
+{
+	struct relay *relay = context;
+	for (unsigned i = 0; i < LAPS; i++) {
+		OK(tutti_lock_acquire(relay->ping, tutti_seconds(15)));
+		REQUIRE(relay->laps == i);
+		relay->laps++;
+		OK(tutti_lock_release(relay->pong));
+	}
+	tutti_lock_close(relay->ping);
+	tutti_lock_close(relay->pong);
+}
+
+/* Two processes in turn, each releasing what the other has taken. */
+static void with_handover_it_is_a_signal_between_processes(void **state)
+{
+	(void)state;
+	tutti_arena *arena = support_arena(0);
+	struct relay *relay = support_shared(sizeof *relay);
+	relay->ping = open_handover(arena);
+	relay->pong = open_handover(arena);
+	OK(tutti_lock_acquire(relay->ping, TUTTI_NOW));
+	OK(tutti_lock_acquire(relay->pong, TUTTI_NOW));
+	pid_t child = support_fork(answer, relay);
+	for (unsigned i = 0; i < LAPS; i++) {
+		OK(tutti_lock_release(relay->ping));
+		OK(tutti_lock_acquire(relay->pong, tutti_seconds(15)));
+		assert_int_equal(relay->laps, i + 1);
+	}
+	support_join_child(child);
+	tutti_lock_close(relay->ping);
+	tutti_lock_close(relay->pong);
+	tutti_arena_close(arena);
+}
+
 static void wait_in_child(void *context)
 {
 	struct scene *scene = context;
@@ -253,6 +338,9 @@ int main(int argc, char **argv)
 		TEST(processes_exclude_each_other),
 		TEST(threads_of_one_member_exclude_each_other),
 		TEST(any_thread_of_the_holder_may_release),
+		TEST(with_handover_any_member_releases),
+		TEST(with_handover_releasing_too_often_is_refused),
+		TEST(with_handover_it_is_a_signal_between_processes),
 		TEST(releasing_wakes_all_sleepers_one_by_one),
 		TEST(signals_do_not_interrupt_waiting),
 	};

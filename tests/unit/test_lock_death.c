@@ -141,6 +141,29 @@ static void of_many_waiters_one_is_told(void **state)
 	end_scene(scene, arena);
 }
 
+/* With handover as without: killed means told. Handed over by another one, noticed or not, means free. */
+static void a_death_is_told_of_with_handover_too(void **state)
+{
+	(void)state;
+	tutti_arena *arena = support_arena(0);
+	struct scene *scene = support_shared(sizeof *scene);
+	OK(tutti_lock_open(&scene->lock, &(tutti_lock_options){.arena = arena, .handover = true}));
+	support_kill(start_holder(scene));
+	EXPECT(TUTTI_EOWNERDEAD, tutti_lock_acquire(scene->lock, TUTTI_NOW));
+	OK(tutti_lock_release(scene->lock));
+	for (int noticed = 0; noticed < 2; noticed++) {
+		support_kill(start_holder(scene));
+		if (noticed)
+			assert_int_equal(tutti_arena_sweep(arena), 1);
+		OK(tutti_lock_release(scene->lock));
+		EXPECT(TUTTI_EBOUND, tutti_lock_release(scene->lock));
+		tutti_arena_sweep(arena);
+		OK(tutti_lock_acquire(scene->lock, TUTTI_NOW));
+		OK(tutti_lock_release(scene->lock));
+	}
+	end_scene(scene, arena);
+}
+
 static void hold_and_exit(void *context)
 {
 	struct scene *scene = context;
@@ -279,14 +302,38 @@ static void many_deaths_in_a_row(void **state)
 	end_scene(scene, arena);
 }
 
+static void a_lock_that_cannot_be_repaired_is_abandoned_again(void **state)
+{
+	(void)state;
+	char pid[16];
+	tutti_arena *arena = support_arena(0);
+	struct scene *scene = new_scene(arena);
+	pid_t child = start_holder(scene);
+	support_kill(child);
+	snprintf(pid, sizeof pid, "pid %d", child);
+	for (int round = 0; round < 2; round++) {
+		EXPECT_TEXT(TUTTI_EOWNERDEAD, pid, tutti_lock_acquire(scene->lock, TUTTI_NOW));
+		OK(tutti_lock_abandon(scene->lock));
+		assert_int_equal(tutti_lock_holder(scene->lock), -1);
+		EXPECT(TUTTI_EPERM, tutti_lock_abandon(scene->lock));
+	}
+	EXPECT(TUTTI_EOWNERDEAD, tutti_lock_acquire(scene->lock, tutti_seconds(1)));
+	OK(tutti_lock_release(scene->lock));
+	OK(tutti_lock_acquire(scene->lock, TUTTI_NOW));
+	OK(tutti_lock_release(scene->lock));
+	end_scene(scene, arena);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest lock_death[] = {
+		TEST(a_lock_that_cannot_be_repaired_is_abandoned_again),
 		TEST(the_next_is_told_that_the_holder_was_killed),
 		TEST(a_try_after_the_kill_gets_it_at_once),
 		TEST(looking_recovers_nothing),
 		TEST(who_is_told_and_killed_leaves_it_to_be_told_again),
 		TEST(of_many_waiters_one_is_told),
+		TEST(a_death_is_told_of_with_handover_too),
 		TEST(a_clean_exit_keeps_it),
 		TEST(a_bare_exit_counts_as_killed),
 		TEST(exec_counts_as_killed),

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How this process waits. Whatever waits in Tutti first looks for a moment whether the awaited
+ * thing happens at once (it spins), for a time that it learns, and then sleeps. This is for
+ * programs that know better: those that would rather sleep at once, and language bindings
+ * whose threads cannot run beside each other.
+ *
+ * Threads: any; it counts for the waits that begin afterwards. Fork: inherited. Signals: not in handlers.
+ */
+#ifndef TUTTI_WAIT_H
+#define TUTTI_WAIT_H
+
+#include <tutti/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum tutti_spin {
+	TUTTI_SPIN_AUTO, /* where it pays: learned, never for a partner that was last seen on the same CPU */
+	TUTTI_SPIN_OFF, /* never */
+} tutti_spin;
+
+typedef struct tutti_wait_policy {
+	tutti_spin spin; /* TUTTI_SPIN=off|auto; default: auto */
+	tutti_time spin_max; /* longest spin; TUTTI_SPIN=MICROSECONDS; default: 50 us; at most 1 ms */
+	tutti_spin same_process_spin; /* for a partner in this process; off where threads exclude each other */
+} tutti_wait_policy;
+
+/* Sets it for this process; NULL or zero: the environment's, else the default. */
+TUTTI_API void tutti_wait_policy_set(const tutti_wait_policy *policy);
+
+/* What holds now, with nothing left to a default. */
+TUTTI_API tutti_wait_policy tutti_wait_policy_get(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What Python is told when the holder of a lock was killed (promise K3 of docs/architecture.md).
+ *
+ * Own mode: acquire() raises AbandonedLockError with the lock held; `with` raises it with nobody holding the
+ * lock, which is abandoned again, because __exit__ will not come. Letter mode, where programs know of no such
+ * error: the acquire succeeds, with a RuntimeWarning.
+ */
+#ifndef TUTTI_PYTHON_ABANDONED_H
+#define TUTTI_PYTHON_ABANDONED_H
+
+#include "shared.h"
+
+/* Gives a lock, of whichever kind, back as abandoned. */
+typedef tutti_err (*py_abandon)(void *object);
+
+/* The result of acquire() after the core's answer (or -1): True, False, or NULL with an exception. */
+PyObject *py_acquired(struct py_shared *shared, int answer, py_abandon abandon);
+
+/* The result of __enter__() likewise. */
+PyObject *py_entered(struct py_shared *shared, int answer, py_abandon abandon);
+
+#endif

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""How shared objects and their arena reach other processes.
+
+A pickled object is its handle, which leads any process of this user to the arena. While a process is being
+started, the arena's descriptor travels too, so that the child needs nobody to find it; and the object is kept
+until the child is gone or forgotten, because a handle alone keeps nothing.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from multiprocessing import context, process, reduction, util
+from typing import Any, Callable
+
+from tutti import _tutti
+
+# --- objects ------------------------------------------------------------------------------------------------
+
+
+def reduce_shared(shared: Any, *arguments: Any) -> tuple[Any, ...]:
+    """For ``__reduce__`` of a shared object; ``arguments`` are given to ``_rebuilt`` of the copy."""
+    handle = shared._handle()
+    state = shared.__dict__ or None
+    return rebuild_shared, (type(shared), handle, _descriptor_for_child(shared, handle), arguments), state
+
+
+def rebuild_shared(cls: Any, handle: bytes, descriptor: Any, arguments: tuple[Any, ...]) -> Any:
+    """The copy of a shared object in the process that unpickles it."""
+    if descriptor is not None and not _tutti._is_member(handle):
+        join(descriptor)
+    shared = cls._open(handle)
+    if arguments:
+        shared._rebuilt(*arguments)
+    return shared
+
+
+def assert_spawning(shared: Any) -> None:
+    """Letter mode: refuse what multiprocessing refuses to pickle, with its words."""
+    context.assert_spawning(shared)
+    if shared._is_fork_ctx:
+        raise RuntimeError(
+            "A SemLock created in a fork context is being shared with a process in a spawn context. This is "
+            "not supported. Please use the same context to create multiprocessing objects and Process."
+        )
+
+
+def _descriptor_for_child(shared: Any, handle: bytes) -> Any:
+    """The arena's descriptor for the process that is being started, the same for all objects; or None."""
+    popen: Any = context.get_spawning_popen()
+    if popen is None:
+        return None
+    travelling = popen.__dict__.setdefault("_tutti_travelling", _Travelling())
+    travelling.objects.append(shared)
+    return travelling.descriptor(_tutti._arena_descriptor(handle))
+
+
+class _Travelling:
+    """What goes with one process that is being started: an attribute of its Popen."""
+
+    def __init__(self) -> None:
+        self.objects: list[Any] = []  # kept until the Popen is gone
+        self.has_joined = False  # the preparation data is pickled: all else comes later
+        self._wrapped: dict[int, Any] = {}
+
+    def descriptor(self, fd: int) -> Any:
+        if fd not in self._wrapped:
+            self._wrapped[fd] = reduction.DupFd(fd)
+        return self._wrapped[fd]
+
+
+def join(descriptor: Any) -> None:
+    """In the child: joins the arena of a descriptor that came with it."""
+    fd = descriptor.detach()
+    try:
+        _tutti._join(fd)
+    finally:
+        os.close(fd)
+
+
+# --- the start of a process -----------------------------------------------------------------------------------
+
+
+class TravellingName(str):
+    """The name of a process while it is being started: it takes the default arena along.
+
+    The name is part of the preparation data, which a child unpickles first, before it imports its main module:
+    what that module makes lies in the arena that the child was started in.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        popen: Any = context.get_spawning_popen()
+        if popen is None:
+            return str, (str(self),)
+        travelling = popen.__dict__.setdefault("_tutti_travelling", _Travelling())
+        if travelling.has_joined:
+            return str, (str(self),)
+        travelling.has_joined = True
+        descriptor = travelling.descriptor(_tutti._arena_descriptor(None))
+        return operator.getitem, ((str(self), _EarlyJoin(descriptor, popen.method)), 0)
+
+
+class _EarlyJoin:
+    """Joins when it is unpickled; does nothing in a child that cannot import tutti before it has its sys.path."""
+
+    _SOURCE = """\
+try:
+    from tutti._sharing import join_early
+except ImportError:
+    pass
+else:
+    join_early(descriptor, method)
+"""
+
+    def __init__(self, descriptor: Any, method: str) -> None:
+        self._names = {"descriptor": descriptor, "method": method}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (self._SOURCE, self._names)
+
+
+def join_early(descriptor: Any, method: str) -> None:
+    """In the child, before its main module is imported."""
+    from tutti.context import _force_start_method
+
+    join(descriptor)
+    _force_start_method(method)
+
+
+# --- its end --------------------------------------------------------------------------------------------------
+
+
+class _Leaving:
+    """Announces a clean exit of children that end by os._exit(), after everything else that they do at exit.
+
+    multiprocessing forgets finalizers at the start of a child and then runs its after-fork functions, of which
+    this is one.
+    """
+
+    def __init__(self) -> None:
+        util.register_after_fork(self, type(self).after_fork)
+        if process.parent_process() is not None:
+            self.after_fork()  # imported in a child only
+
+    def after_fork(self) -> None:
+        util.Finalize(None, self._leave, exitpriority=-1_000_000)
+
+    @staticmethod
+    def _leave() -> None:
+        # A process of ours leaves later, when its threads have ended too.
+        if not getattr(process.current_process(), "_leaves_by_itself", False):
+            _tutti._leave()
+
+
+_leaving = _Leaving()
+
+leave: Callable[[], None] = _tutti._leave

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Contexts and processes: the standard library's start methods, with Tutti's objects.
+
+A context's ``Lock()``, ``Queue()`` and so on make Tutti's; a process started by one is a member of its
+parent's arena, and a clean exit of it is announced.
+"""
+
+from __future__ import annotations
+
+import sys
+from multiprocessing import context as standard
+from multiprocessing import process
+from typing import TYPE_CHECKING, Any
+
+from tutti import _sharing, synchronize
+
+if TYPE_CHECKING:
+    _ContextBase = standard.BaseContext
+    _ProcessBase = process.BaseProcess
+else:
+    _ContextBase = _ProcessBase = object
+
+__all__: list[str] = []
+
+ProcessError = standard.ProcessError
+BufferTooShort = standard.BufferTooShort
+TimeoutError = standard.TimeoutError
+AuthenticationError = standard.AuthenticationError
+BaseContext = standard.BaseContext
+
+
+class _Objects(_ContextBase):
+    """What the contexts of Tutti make themselves; the rest is the standard library's."""
+
+    def Lock(self, *, name: str | None = None) -> synchronize.Lock:  # type: ignore[override]
+        """Returns a non-recursive lock object"""
+        return synchronize.Lock(ctx=self.get_context(), name=name)
+
+    def Event(self, *, name: str | None = None) -> synchronize.Event:  # type: ignore[override]
+        """Returns an event object"""
+        return synchronize.Event(ctx=self.get_context(), name=name)
+
+    def get_context(self, method: str | None = None) -> Any:
+        if method is None:
+            return super().get_context()
+        try:
+            found = _concrete_contexts[method]
+        except KeyError:
+            raise ValueError("cannot find context for %r" % method) from None
+        found._check_available()
+        return found
+
+
+# --- processes ------------------------------------------------------------------------------------------------
+
+
+class _Member(_ProcessBase):
+    """A process that is a member of its parent's arena, and leaves it cleanly."""
+
+    # From 3.13 on finalizers run when all threads have ended: see _sharing._Leaving.
+    _leaves_by_itself = sys.version_info < (3, 13)
+
+    def _bootstrap(self, *args: Any, **keywords: Any) -> int:
+        if self._start_method is not None:
+            _force_start_method(self._start_method)
+        try:
+            return super()._bootstrap(*args, **keywords)  # type: ignore[misc, no-any-return]
+        finally:
+            if self._leaves_by_itself:
+                _sharing.leave()
+
+
+def _start(popen: Any, started: Any) -> Any:
+    """Starts a process by a Popen class that pickles, with the arena."""
+    name = started._name
+    started._name = _sharing.TravellingName(name)
+    try:
+        return popen(started)
+    finally:
+        started._name = name
+
+
+class Process(_Member, standard.Process):
+    """A process that runs ``target(*args, **kwargs)``, started by the default method."""
+
+    _start_method = None
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        return _default_context.get_context().Process._Popen(process_obj)
+
+    @staticmethod
+    def _after_fork() -> Any:
+        return _default_context.get_context().Process._after_fork()
+
+
+class ForkProcess(_Member, standard.ForkProcess):
+    """A copy of this process, by fork."""
+
+
+class SpawnProcess(_Member, standard.SpawnProcess):
+    """A fresh interpreter."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        from multiprocessing.popen_spawn_posix import Popen
+
+        return _start(Popen, process_obj)
+
+
+class ForkServerProcess(_Member, standard.ForkServerProcess):
+    """A copy of a server process that has nothing but the preloaded modules."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        from multiprocessing.popen_forkserver import Popen
+
+        return _start(Popen, process_obj)
+
+
+# --- contexts -------------------------------------------------------------------------------------------------
+
+
+class DefaultContext(_Objects, standard.DefaultContext):
+    """The context of the default start method, which can be set once."""
+
+    Process = Process  # type: ignore[assignment]
+
+
+class ForkContext(_Objects, standard.ForkContext):
+    Process = ForkProcess
+
+
+class SpawnContext(_Objects, standard.SpawnContext):
+    Process = SpawnProcess
+
+
+class ForkServerContext(_Objects, standard.ForkServerContext):
+    Process = ForkServerProcess
+
+
+_concrete_contexts: dict[str, Any] = {
+    "fork": ForkContext(),
+    "spawn": SpawnContext(),
+    "forkserver": ForkServerContext(),
+}
+
+# The interpreter's default: fork, from 3.14 on forkserver.
+_default_context = DefaultContext(_concrete_contexts[standard._default_context._default_context._name])  # type: ignore[attr-defined]
+
+
+def _force_start_method(method: str) -> None:
+    """In a child: what it starts is started as it was itself."""
+    _default_context._actual_context = _concrete_contexts[method]

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* The barrier as an object; abort, reset and looking. How a round goes: barrier.h and barrier_round.c. */
+#include <stdlib.h>
+
+#include "arena/arena.h"
+#include "sync/barrier.h"
+#include "sync/kinds.h"
+
+static tutti_err new_handle(tutti_barrier **result)
+{
+	*result = calloc(1, sizeof **result);
+	return *result ? TUTTI_OK : tutti__fail(TUTTI_ENOMEM, "no memory for a barrier handle");
+}
+
+static tutti_err check_parties(uint32_t parties)
+{
+	if (parties > 0 && parties <= TUTTI__BARRIER_PARTIES_MAX)
+		return TUTTI_OK;
+	return tutti__fail(TUTTI_EINVAL, "a barrier of %u parties cannot be: 1 to %d. Name how many wait for each other.",
+	                   parties, (int)TUTTI__BARRIER_PARTIES_MAX);
+}
+
+tutti_err tutti_barrier_open(tutti_barrier **result, uint32_t parties, const tutti_barrier_options *options)
+{
+	static const tutti_barrier_options defaults;
+	options = options ? options : &defaults;
+	tutti_arena *arena;
+	struct tutti__object *object;
+	tutti_barrier *barrier;
+	tutti_err err = check_parties(parties);
+	if (!err)
+		err = tutti__arena_or_default(options->arena, &arena);
+	if (!err)
+		err = new_handle(&barrier);
+	if (err)
+		return err;
+	err = tutti__object_create(arena, TUTTI__KIND_BARRIER, sizeof(struct tutti__barrier), options->name, &object);
+	if (err) {
+		free(barrier);
+		return err;
+	}
+	barrier->shared = (struct tutti__barrier *)object;
+	barrier->shared->parties = parties;
+	tutti__object_publish(arena, TUTTI__KIND_BARRIER, object, &barrier->reference);
+	*result = barrier;
+	return TUTTI_OK;
+}
+
+tutti_err tutti_barrier_at(tutti_barrier **result, tutti_arena *given, tutti_handle handle)
+{
+	tutti_arena *arena;
+	tutti_barrier *barrier;
+	tutti_err err = tutti__arena_or_default(given, &arena);
+	if (!err)
+		err = new_handle(&barrier);
+	if (err)
+		return err;
+	err = tutti__reference_open(&barrier->reference, arena, TUTTI__KIND_BARRIER, handle);
+	if (err) {
+		free(barrier);
+		return err;
+	}
+	barrier->shared = (struct tutti__barrier *)barrier->reference.object;
+	*result = barrier;
+	return TUTTI_OK;
+}
+
+void tutti_barrier_close(tutti_barrier *barrier)
+{
+	if (!barrier)
+		return;
+	tutti__reference_close(&barrier->reference);
+	free(barrier);
+}
+
+tutti_handle tutti_barrier_handle(const tutti_barrier *barrier) { return tutti__reference_handle(&barrier->reference); }
+
+tutti_err tutti_barrier_abort(tutti_barrier *barrier)
+{
+	tutti_err err;
+	struct tutti__barrier *shared = barrier->shared;
+	tutti_arena *arena = barrier->reference.arena;
+	if (tutti__use(&barrier->reference, &err) == 0)
+		return err;
+	for (;;) {
+		uint64_t word = load_acquire(&shared->word);
+		if (tutti__is_broken(word))
+			return TUTTI_OK;
+		if (tutti__phase_of(word) >= TUTTI__RELEASED)
+			tutti__barrier_finish(arena, shared, word); /* that round is complete; the next one is broken */
+		else if (tutti__barrier_end(arena, shared, word, TUTTI__BROKEN_BY_ABORT))
+			return TUTTI_OK;
+	}
+}
+
+tutti_err tutti_barrier_reset(tutti_barrier *barrier)
+{
+	tutti_err err;
+	struct tutti__barrier *shared = barrier->shared;
+	tutti_arena *arena = barrier->reference.arena;
+	if (tutti__use(&barrier->reference, &err) == 0)
+		return err;
+	for (;;) {
+		uint64_t word = load_acquire(&shared->word);
+		enum tutti__phase phase = tutti__phase_of(word);
+		if (phase == TUTTI__FILLING && tutti__arrived(word) == 0)
+			return TUTTI_OK;
+		if (phase == TUTTI__RELEASED || phase == TUTTI__RESET)
+			tutti__barrier_finish(arena, shared, word);
+		else if (tutti__barrier_end(arena, shared, word, TUTTI__RESET))
+			return TUTTI_OK;
+	}
+}
+
+bool tutti_barrier_is_broken(const tutti_barrier *barrier)
+{
+	return tutti__is_broken(load_acquire(&barrier->shared->word));
+}
+
+uint32_t tutti_barrier_waiting(const tutti_barrier *barrier)
+{
+	uint64_t word = load_acquire(&barrier->shared->word);
+	return tutti__phase_of(word) < TUTTI__RELEASED ? tutti__arrived(word) : 0;
+}
+
+uint32_t tutti_barrier_parties(const tutti_barrier *barrier) { return barrier->shared->parties; }
+
+static void destroy(tutti_arena *arena, uint64_t offset)
+{
+	tutti__roster_destroy(arena, &((struct tutti__barrier *)tutti__at(arena, offset))->roster);
+}
+
+const struct tutti__kind tutti__barrier_kind = {.name = "barrier",
+                                                .is_object = true,
+                                                .recover = tutti__barrier_recover,
+                                                .destroy = destroy};

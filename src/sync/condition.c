@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The condition: a roster of those who wait (roster.h), in the order in which they came.
+ *
+ * state of an entry: 0 idle | arrival << 2 + WAITING, ASLEEP or WOKEN.
+ *   WAITING -> ASLEEP   by the waiter, before it sleeps: only then a notifier makes a system call
+ *   -> WOKEN            by a notifier: this CAS is the notification; then it wakes the word
+ *   WOKEN -> 0          by the waiter that returns; when it waits with a lock, once it holds that
+ *   WAITING, ASLEEP -> 0   by a waiter that gives up; if its CAS fails it was notified
+ * The arrival is taken from a counter: the oldest waiter is notified first, and a ticket
+ * (entry and arrival) that is stale names nothing. Nobody is counted.
+ *
+ * What a death leaves: an entry with the dead id. WAITING is dropped. WOKEN was a
+ * notification that reached nobody: it is passed on to the next. A recoverer killed between
+ * passing on and releasing the entry has a successor that passes on again: a waiter may then
+ * wake without a notification, never the other way round. A notifier killed between the CAS
+ * and the wake costs the waiter one tick.
+ */
+#include <stdlib.h>
+
+#include "arena/arena.h"
+#include "arena/wait.h"
+#include "sync/condition.h"
+#include "sync/kinds.h"
+#include "sync/lock.h"
+#include "sync/roster.h"
+#include "os/seeded_bug.h"
+
+enum { WAITING = 1, ASLEEP = 2, WOKEN = 3, STATUS_MASK = 3, ONE_ARRIVAL = 4 };
+
+struct condition {
+	struct tutti__object object;
+	struct tutti__roster roster;
+	atomic_u32 partner; /* stamp of whoever notified last */
+	atomic_u32 arrivals; /* of the last that came, << 2 */
+	struct tutti__wait_hints hints;
+};
+
+struct tutti_condition {
+	struct tutti__reference reference;
+	struct condition *shared;
+	struct tutti__patience patience;
+};
+
+/* One wait. */
+struct wait {
+	struct tutti__entry *entry;
+	uint32_t arrival; /* << 2 */
+};
+
+static tutti_err new_handle(tutti_condition **result)
+{
+	*result = calloc(1, sizeof **result);
+	return *result ? TUTTI_OK : tutti__fail(TUTTI_ENOMEM, "no memory for a condition handle");
+}
+
+tutti_err tutti_condition_open(tutti_condition **result, const tutti_condition_options *options)
+{
+	static const tutti_condition_options defaults;
+	options = options ? options : &defaults;
+	tutti_arena *arena;
+	struct tutti__object *object;
+	tutti_condition *condition;
+	tutti_err err = tutti__arena_or_default(options->arena, &arena);
+	if (!err)
+		err = new_handle(&condition);
+	if (err)
+		return err;
+	err = tutti__object_create(arena, TUTTI__KIND_CONDITION, sizeof(struct condition), options->name, &object);
+	if (err) {
+		free(condition);
+		return err;
+	}
+	condition->shared = (struct condition *)object;
+	tutti__object_publish(arena, TUTTI__KIND_CONDITION, object, &condition->reference);
+	*result = condition;
+	return TUTTI_OK;
+}
+
+tutti_err tutti_condition_at(tutti_condition **result, tutti_arena *given, tutti_handle handle)
+{
+	tutti_arena *arena;
+	tutti_condition *condition;
+	tutti_err err = tutti__arena_or_default(given, &arena);
+	if (!err)
+		err = new_handle(&condition);
+	if (err)
+		return err;
+	err = tutti__reference_open(&condition->reference, arena, TUTTI__KIND_CONDITION, handle);
+	if (err) {
+		free(condition);
+		return err;
+	}
+	condition->shared = (struct condition *)condition->reference.object;
+	*result = condition;
+	return TUTTI_OK;
+}
+
+void tutti_condition_close(tutti_condition *condition)
+{
+	if (!condition)
+		return;
+	tutti__reference_close(&condition->reference);
+	free(condition);
+}
+
+tutti_handle tutti_condition_handle(const tutti_condition *condition)
+{
+	return tutti__reference_handle(&condition->reference);
+}
+
+static bool is_unnotified(uint32_t state)
+{
+	return (state & STATUS_MASK) == WAITING || (state & STATUS_MASK) == ASLEEP;
+}
+
+/*
+ * Notifies one entry. False: it was notified or given up meanwhile. A sleeper that the wake did not find is
+ * awake by now, or dead: then its recovery passes the notification on, here and now if the caller may recover.
+ */
+static bool notify_entry(tutti_arena *arena, struct tutti__entry *entry, bool may_recover)
+{
+	uint32_t state = load_acquire(&entry->state);
+	while (is_unnotified(state)) {
+		/* Release: what the notifier wrote before is visible to who finds WOKEN. Pairs with is_over. */
+		if (!cas_u32(&entry->state, state, state | WOKEN)) {
+			state = load_acquire(&entry->state);
+			continue;
+		}
+		uint32_t member = load_relaxed(&entry->member); /* relaxed: only asked whether it lives */
+		if ((state & STATUS_MASK) == ASLEEP && tutti__os.futex_wake(&entry->state, 1) == 0 && may_recover && member)
+			tutti__recover_if_dead(arena, member);
+		return true;
+	}
+	return false;
+}
+
+/* The one that waits longest; NULL: nobody waits. */
+static struct tutti__entry *first_waiting(tutti_arena *arena, struct condition *shared)
+{
+	struct tutti__roster_walk walk = tutti__roster_walk(arena, &shared->roster);
+	struct tutti__entry *first = NULL;
+	uint32_t newest = load_acquire(&shared->arrivals), age = 0;
+	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;) {
+		uint32_t state = load_acquire(&entry->state);
+		if (is_unnotified(state) && (!first || newest - (state & ~STATUS_MASK) > age)) {
+			first = entry;
+			age = newest - (state & ~STATUS_MASK);
+		}
+	}
+	return first;
+}
+
+static uint32_t notify_first(tutti_arena *arena, struct condition *shared, uint32_t count, bool may_recover)
+{
+	uint32_t done = 0;
+	for (struct tutti__entry *entry; done < count && (entry = first_waiting(arena, shared)) != NULL;)
+		done += notify_entry(arena, entry, may_recover);
+	return done;
+}
+
+/* Each entry once, so that those who come back meanwhile do not keep it going. */
+static uint32_t notify_all(tutti_arena *arena, struct condition *shared)
+{
+	struct tutti__roster_walk walk = tutti__roster_walk(arena, &shared->roster);
+	uint32_t done = 0;
+	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;)
+		done += notify_entry(arena, entry, true);
+	return done;
+}
+
+tutti_err tutti_condition_notify(tutti_condition *condition, uint32_t count, uint32_t *notified)
+{
+	tutti_err err;
+	struct condition *shared = condition->shared;
+	tutti_arena *arena = condition->reference.arena;
+	if (tutti__use(&condition->reference, &err) == 0)
+		return err;
+	tutti__stamp_partner(&shared->partner);
+	uint32_t done = count == UINT32_MAX ? notify_all(arena, shared) : notify_first(arena, shared, count, true);
+	if (notified)
+		*notified = done;
+	return TUTTI_OK;
+}
+
+uint32_t tutti_condition_waiters(const tutti_condition *condition)
+{
+	struct tutti__roster_walk walk = tutti__roster_walk(condition->reference.arena, &condition->shared->roster);
+	uint32_t count = 0;
+	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;)
+		count += is_unnotified(load_relaxed(&entry->state));
+	return count;
+}
+
+uint32_t tutti__condition_pending(const tutti_condition *condition)
+{
+	struct tutti__roster_walk walk = tutti__roster_walk(condition->reference.arena, &condition->shared->roster);
+	uint32_t count = 0;
+	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;)
+		count += (load_relaxed(&entry->state) & STATUS_MASK) == WOKEN;
+	return count;
+}
+
+static tutti_err enlist(tutti_condition *condition, uint32_t id, struct wait *wait, uint32_t *number)
+{
+	struct condition *shared = condition->shared;
+	tutti_err err = tutti__roster_claim(condition->reference.arena, &shared->roster, id, number, &wait->entry);
+	if (err)
+		return err;
+	wait->arrival = fetch_add_relaxed(&shared->arrivals, ONE_ARRIVAL) + ONE_ARRIVAL;
+	/* Release: with the lock's release it comes before the look of who takes the lock and notifies. */
+	store_release(&wait->entry->state, wait->arrival | WAITING);
+	return TUTTI_OK;
+}
+
+/* Gives a wait up. True if it had been notified; the entry is free afterwards. */
+static bool leave(const struct wait *wait)
+{
+	for (;;) {
+		uint32_t state = load_acquire(&wait->entry->state);
+		if ((state & ~STATUS_MASK) != wait->arrival || (state & STATUS_MASK) == 0)
+			return false; /* given up by another thread */
+		if (!cas_u32(&wait->entry->state, state, 0))
+			continue;
+		if ((state & STATUS_MASK) == ASLEEP)
+			tutti__os.futex_wake(&wait->entry->state, 1); /* another thread of this member */
+		tutti__roster_release(wait->entry);
+		return (state & STATUS_MASK) == WOKEN;
+	}
+}
+
+/* Notified, or given up by another thread. */
+static bool is_over(void *context)
+{
+	const struct wait *wait = context;
+	uint32_t state = load_acquire(&wait->entry->state);
+	return state != (wait->arrival | WAITING) && state != (wait->arrival | ASLEEP);
+}
+
+/* Waits until it is over. On an error it may be over all the same: the caller leaves, and looks. */
+static tutti_err await(tutti_condition *condition, struct wait *wait, tutti_time timeout)
+{
+	struct condition *shared = condition->shared;
+	struct tutti__waiting waiting = {.arena = condition->reference.arena,
+	                                 .patience = &condition->patience,
+	                                 .hints = &shared->hints,
+	                                 .object = condition->reference.offset,
+	                                 .is_ready = is_over,
+	                                 .context = wait,
+	                                 .deadline = tutti__deadline(timeout)};
+	uint32_t asleep = wait->arrival | ASLEEP;
+	tutti_err err = TUTTI_OK;
+	while (!err && !is_over(wait)) {
+		if (timeout > 0 && tutti__wait_spin(&waiting, &shared->partner))
+			break;
+		if (cas_u32(&wait->entry->state, wait->arrival | WAITING, asleep) || !is_over(wait))
+			err = tutti__wait_sleep(&waiting, &wait->entry->state, asleep);
+	}
+	return err;
+}
+
+static tutti_err explain(const tutti_condition *condition, tutti_err err)
+{
+	const char *name = condition->shared->object.name;
+	if (err == TUTTI_ETIMEDOUT)
+		return tutti__fail(err, "condition \"%s\" was not notified in time.", name);
+	if (err == TUTTI_EINTR)
+		return tutti__fail(err, "a signal handler ran while waiting for condition \"%s\". Look, and wait again.", name);
+	if (err == TUTTI_ECANCELLED)
+		return tutti__fail(err, "another thread gave up this ticket of condition \"%s\".", name);
+	return err;
+}
+
+tutti_err tutti__condition_wait_with(tutti_condition *condition, struct tutti__guard *guard, tutti_time timeout)
+{
+	struct wait wait;
+	tutti_err err;
+	uint32_t id = tutti__use(&condition->reference, &err);
+	if (id == 0)
+		return err;
+	if (!guard->is_held(guard))
+		return tutti__fail(TUTTI_EPERM, "condition \"%s\": the lock is not held. Acquire it, then wait.",
+		                   condition->shared->object.name);
+	err = enlist(condition, id, &wait, NULL);
+	if (err)
+		return err;
+	err = guard->release(guard);
+	if (err) {
+		if (leave(&wait)) /* meant for one that waits */
+			notify_first(condition->reference.arena, condition->shared, 1, true);
+		return err;
+	}
+	tutti_err waited = await(condition, &wait, timeout);
+	if (waited && leave(&wait))
+		waited = TUTTI_OK;
+	else if (!waited && TUTTI__BUG(29))
+		leave(&wait);
+	tutti_err locked = guard->acquire(guard);
+	if (!waited && !TUTTI__BUG(29))
+		leave(&wait); /* only now: a waiter killed without the lock has not acted on its notification */
+	return locked ? locked : explain(condition, waited);
+}
+
+static bool lock_is_held(const struct tutti__guard *guard) { return tutti__lock_is_mine(guard->lock); }
+static tutti_err release_lock(struct tutti__guard *guard) { return tutti_lock_release(guard->lock); }
+static tutti_err acquire_lock(struct tutti__guard *guard) { return tutti_lock_acquire(guard->lock, TUTTI_FOREVER); }
+
+static struct tutti__guard guard_of(tutti_lock *lock)
+{
+	return (
+		struct tutti__guard){.lock = lock, .is_held = lock_is_held, .release = release_lock, .acquire = acquire_lock};
+}
+
+tutti_err tutti_condition_wait(tutti_condition *condition, struct tutti_lock *lock, tutti_time timeout)
+{
+	struct tutti__guard guard = guard_of(lock);
+	return tutti__condition_wait_with(condition, &guard, timeout);
+}
+
+tutti_err tutti_condition_wait_for(tutti_condition *condition, struct tutti_lock *lock,
+                                   bool (*predicate)(void *context), void *context, tutti_time timeout)
+{
+	struct tutti__guard guard = guard_of(lock);
+	int64_t deadline = tutti__deadline(timeout);
+	tutti_err err = TUTTI_OK;
+	if (!guard.is_held(&guard))
+		return tutti__condition_wait_with(condition, &guard, timeout); /* TUTTI_EPERM */
+	while (!predicate(context)) {
+		if (err) /* timed out, and looked once more */
+			return explain(condition, err);
+		if (deadline != INT64_MAX)
+			timeout = deadline - tutti__os.clock_now();
+		err = tutti__condition_wait_with(condition, &guard, timeout > 0 ? timeout : 0);
+		if (err && err != TUTTI_ETIMEDOUT)
+			return err;
+	}
+	return TUTTI_OK;
+}
+
+tutti_err tutti_condition_enlist(tutti_condition *condition, uint64_t *ticket)
+{
+	struct wait wait;
+	tutti_err err;
+	uint32_t number, id = tutti__use(&condition->reference, &err);
+	if (id == 0)
+		return err;
+	err = enlist(condition, id, &wait, &number);
+	if (!err)
+		*ticket = ((uint64_t)number + 1) << 32 | wait.arrival;
+	return err;
+}
+
+/* Any number may come: one that names no wait of this member gives false. */
+static bool find_wait(tutti_condition *condition, uint64_t ticket, uint32_t id, struct wait *wait)
+{
+	if (ticket >> 32 == 0)
+		return false;
+	wait->entry =
+		tutti__roster_at(condition->reference.arena, &condition->shared->roster, (uint32_t)(ticket >> 32) - 1);
+	wait->arrival = (uint32_t)ticket;
+	if (!wait->entry || (wait->arrival & STATUS_MASK) || load_acquire(&wait->entry->member) != id)
+		return false;
+	uint32_t state = load_acquire(&wait->entry->state);
+	return (state & STATUS_MASK) && (state & ~STATUS_MASK) == wait->arrival;
+}
+
+tutti_err tutti_condition_sleep(tutti_condition *condition, uint64_t ticket, tutti_time timeout)
+{
+	struct wait wait;
+	tutti_err err;
+	uint32_t id = tutti__use(&condition->reference, &err);
+	if (id == 0)
+		return err;
+	if (!find_wait(condition, ticket, id, &wait))
+		return tutti__fail(TUTTI_EINVAL,
+		                   "condition \"%s\": this ticket is not, or no longer, one of this member. Enlist for each "
+		                   "sleep.",
+		                   condition->shared->object.name);
+	err = await(condition, &wait, timeout);
+	if (leave(&wait))
+		return TUTTI_OK;
+	return explain(condition, err ? err : TUTTI_ECANCELLED);
+}
+
+bool tutti_condition_leave(tutti_condition *condition, uint64_t ticket)
+{
+	struct wait wait;
+	tutti_err err;
+	uint32_t id = tutti__use(&condition->reference, &err);
+	return id && find_wait(condition, ticket, id, &wait) && leave(&wait);
+}
+
+static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean)
+{
+	(void)owner, (void)clean; /* one that ended cleanly acts on no notification either */
+	struct condition *shared = tutti__at(arena, offset);
+	tutti__roster_recover(arena, &shared->roster, dead);
+	struct tutti__roster_walk walk = tutti__roster_walk(arena, &shared->roster);
+	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;) {
+		if (load_acquire(&entry->member) != dead)
+			continue;
+		uint32_t state = load_acquire(&entry->state);
+		while (is_unnotified(state) && !cas_u32(&entry->state, state, 0))
+			state = load_acquire(&entry->state);
+		if ((state & STATUS_MASK) == WOKEN && !TUTTI__BUG(28))
+			notify_first(arena, shared, 1, false);
+		tutti__roster_release(entry);
+	}
+}
+
+static void destroy(tutti_arena *arena, uint64_t offset)
+{
+	tutti__roster_destroy(arena, &((struct condition *)tutti__at(arena, offset))->roster);
+}
+
+bool tutti__condition_is_valid(tutti_arena *arena, uint64_t offset, void (*visit)(void *context, uint64_t block),
+                               void *context)
+{
+	return tutti__roster_is_valid(arena, &((struct condition *)tutti__at(arena, offset))->roster, visit, context);
+}
+
+const struct tutti__kind tutti__condition_kind = {.name = "condition",
+                                                  .is_object = true,
+                                                  .recover = recover,
+                                                  .destroy = destroy};

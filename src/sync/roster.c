@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "sync/roster.h"
+#include "os/seeded_bug.h"
+
+struct roster_block {
+	atomic_u64 next;
+	uint64_t reserved;
+	struct tutti__entry entries[TUTTI__ROSTER_BLOCK];
+};
+
+bool tutti__roster_walk_on(struct tutti__roster_walk *walk)
+{
+	if (walk->more == 0)
+		return false;
+	struct roster_block *block = tutti__at(walk->arena, walk->more);
+	walk->entries = block->entries;
+	walk->count = TUTTI__ROSTER_BLOCK;
+	walk->at = 0;
+	walk->more = load_acquire(&block->next); /* pairs with the CAS in chain_block: the block is zeroed */
+	return true;
+}
+
+/* The word that ends the chain. */
+static atomic_u64 *last_link(tutti_arena *arena, struct tutti__roster *roster)
+{
+	atomic_u64 *link = &roster->more;
+	for (uint64_t more; (more = load_acquire(link)) != 0;)
+		link = &((struct roster_block *)tutti__at(arena, more))->next;
+	return link;
+}
+
+static tutti_err chain_block(tutti_arena *arena, struct tutti__roster *roster)
+{
+	uint64_t offset;
+	tutti_err err = tutti__block_alloc(arena, TUTTI__KIND_RAW, sizeof(struct roster_block), INT64_MAX, &offset);
+	if (err)
+		return err;
+	memset(tutti__at(arena, offset), 0, sizeof(struct roster_block));
+	if (cas_u64(last_link(arena, roster), 0, offset))
+		tutti__block_set_owner(arena, offset, TUTTI__SHARED);
+	else
+		tutti__block_free(arena, offset); /* somebody else chained one: use that */
+	return TUTTI_OK;
+}
+
+static struct tutti__entry *try_claim(tutti_arena *arena, struct tutti__roster *roster, uint32_t id, uint32_t *number)
+{
+	struct tutti__roster_walk walk = tutti__roster_walk(arena, roster);
+	struct tutti__entry *entry;
+	for (uint32_t i = 0; (entry = tutti__roster_next(&walk)) != NULL; i++) {
+		/* Relaxed: only a guess, the CAS looks again. */
+		if (load_relaxed(&entry->member) == 0 && cas_u32(&entry->member, 0, id)) {
+			if (number)
+				*number = i;
+			return entry;
+		}
+	}
+	return NULL;
+}
+
+tutti_err tutti__roster_claim(tutti_arena *arena, struct tutti__roster *roster, uint32_t id, uint32_t *number,
+                              struct tutti__entry **entry)
+{
+	while ((*entry = try_claim(arena, roster, id, number)) == NULL) {
+		tutti_err err = chain_block(arena, roster);
+		if (err)
+			return err;
+	}
+	return TUTTI_OK;
+}
+
+struct tutti__entry *tutti__roster_at(tutti_arena *arena, struct tutti__roster *roster, uint32_t number)
+{
+	struct tutti__roster_walk walk = tutti__roster_walk(arena, roster);
+	while (number >= walk.count) {
+		number -= walk.count;
+		if (!tutti__roster_walk_on(&walk))
+			return NULL;
+	}
+	return &walk.entries[number];
+}
+
+void tutti__roster_release(struct tutti__entry *entry)
+{
+	if (TUTTI__BUG(32))
+		store_release(&entry->member, 0);
+	store_relaxed(&entry->state, 0);
+	/* Release: whoever claims it sees it idle. Pairs with the CAS in try_claim. */
+	store_release(&entry->member, 0);
+}
+
+void tutti__roster_recover(tutti_arena *arena, struct tutti__roster *roster, uint32_t dead)
+{
+	for (uint64_t more = load_acquire(&roster->more); more;) {
+		cas_u32(tutti__block_owner(arena, more), dead, TUTTI__SHARED);
+		more = load_acquire(&((struct roster_block *)tutti__at(arena, more))->next);
+	}
+}
+
+void tutti__roster_destroy(tutti_arena *arena, struct tutti__roster *roster)
+{
+	uint32_t id = load_relaxed(&arena->local->id);
+	for (uint64_t more; (more = load_acquire(&roster->more)) != 0;) {
+		tutti__block_set_owner(arena, more, id); /* unlinked or not: after our death it is the sweep's */
+		store_release(&roster->more, load_relaxed(&((struct roster_block *)tutti__at(arena, more))->next));
+		tutti__block_free(arena, more);
+	}
+}
+
+bool tutti__roster_is_valid(tutti_arena *arena, struct tutti__roster *roster,
+                            void (*visit)(void *context, uint64_t block), void *context)
+{
+	struct tutti__roster_walk walk = tutti__roster_walk(arena, roster);
+	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;) {
+		uint32_t member = load_acquire(&entry->member);
+		if (member ? tutti__member_is_dead(arena, member) : load_acquire(&entry->state) != 0)
+			return false;
+	}
+	for (uint64_t more = load_acquire(&roster->more); more;) {
+		if (visit)
+			visit(context, more);
+		more = load_acquire(&((struct roster_block *)tutti__at(arena, more))->next);
+	}
+	return true;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A roster: who waits at an object, one entry for each wait, each with a futex word of its
+ * own. Used by the condition and the barrier, which say what the states mean.
+ *
+ *     tutti__roster   8 bytes: a block with more entries, 0: none; then 7 entries, in the object
+ *     entry           member: whose it is, 0: nobody's; state: the futex word, 0: idle
+ *
+ * Valid: 1. a state other than idle has a member that is in (or dead and not yet recovered);
+ *        2. every chained block is SHARED and reached once.
+ *
+ * An entry is claimed by one CAS that leaves the member's id, so that a death at any later
+ * instruction is found by it, and given back state first, member last: a free entry is idle.
+ * Chained blocks stay until the object is destroyed, so an entry's number names it for good
+ * and a walk needs no latch. A block is chained at the end by one CAS; between that and
+ * SHARED its maker may be killed, and the recovery sets SHARED before the sweep looks.
+ */
+#ifndef TUTTI_SYNC_ROSTER_H
+#define TUTTI_SYNC_ROSTER_H
+
+#include "arena/object.h"
+
+enum { TUTTI__ROSTER_INLINE = 7, TUTTI__ROSTER_BLOCK = 510 };
+
+struct tutti__entry {
+	atomic_u32 member;
+	atomic_u32 state;
+};
+
+struct tutti__roster {
+	atomic_u64 more;
+	struct tutti__entry entries[TUTTI__ROSTER_INLINE];
+};
+_Static_assert(sizeof(struct tutti__roster) == 64, "a roster is one cache line");
+
+/* One entry after the other, in the order of their numbers. */
+struct tutti__roster_walk {
+	tutti_arena *arena;
+	struct tutti__entry *entries;
+	uint32_t count, at;
+	uint64_t more;
+};
+
+static inline struct tutti__roster_walk tutti__roster_walk(tutti_arena *arena, struct tutti__roster *roster)
+{
+	return (struct tutti__roster_walk){.arena = arena,
+	                                   .entries = roster->entries,
+	                                   .count = TUTTI__ROSTER_INLINE,
+	                                   .more = load_acquire(&roster->more)};
+}
+
+/* Goes on to the next block. False at the end. */
+bool tutti__roster_walk_on(struct tutti__roster_walk *walk);
+
+/* The next entry, in use or not; NULL at the end. */
+static inline struct tutti__entry *tutti__roster_next(struct tutti__roster_walk *walk)
+{
+	if (unlikely(walk->at == walk->count) && !tutti__roster_walk_on(walk))
+		return NULL;
+	return &walk->entries[walk->at++];
+}
+
+/* Makes a free entry the member's, idle. `number` (may be NULL) names it. No latch may be held. TUTTI_ENOMEM. */
+tutti_err tutti__roster_claim(tutti_arena *arena, struct tutti__roster *roster, uint32_t id, uint32_t *number,
+                              struct tutti__entry **entry);
+
+/* The entry of that number, NULL: there is none. Safe for any number. */
+struct tutti__entry *tutti__roster_at(tutti_arena *arena, struct tutti__roster *roster, uint32_t number);
+
+/* Gives an entry back; also a dead member's, by its recovery. */
+void tutti__roster_release(struct tutti__entry *entry);
+
+/* For the recovery: blocks that the dead had chained become the object's. */
+void tutti__roster_recover(tutti_arena *arena, struct tutti__roster *roster, uint32_t dead);
+
+/* For the destruction of the object: frees the chained blocks. A successor may go on. */
+void tutti__roster_destroy(tutti_arena *arena, struct tutti__roster *roster);
+
+/* Visits the chained blocks. True if the roster is valid for an arena without dead members. */
+bool tutti__roster_is_valid(tutti_arena *arena, struct tutti__roster *roster,
+                            void (*visit)(void *context, uint64_t block), void *context);
+
+#endif
