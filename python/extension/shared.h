@@ -12,6 +12,7 @@
 #ifndef TUTTI_PYTHON_SHARED_H
 #define TUTTI_PYTHON_SHARED_H
 
+#include "calls.h"
 #include "state.h"
 
 /* What differs between the kinds of shared objects, of which `object` is the core's: a tutti_lock *, ... */
@@ -59,6 +60,7 @@ int py_shared_is_fresh(PyObject *self);
 int py_shared_fail(PyObject *self);
 static inline int py_shared_check(PyObject *self)
 {
+	py_count_call();
 	return ((struct py_shared *)self)->object ? 0 : py_shared_fail(self);
 }
 
