@@ -5,9 +5,9 @@ import os
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, POOL, IDLE, RECOVERY, MEMORY = (
+QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, POOL, IDLE, RECOVERY, MEMORY, WAITSET = (
     "bench_" + name for name in
-    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "pool", "idle", "recovery", "memory"))
+    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "pool", "idle", "recovery", "memory", "waitset"))
 
 
 @dataclass
@@ -134,6 +134,10 @@ CASES = [
         Side("xargs", starts(5000, "xargs", "-P2", "-n1", "true")),
         # A fifth of the inputs, compared by rate: it is that slow.
         Side("parallel", starts(1000, "parallel", "-j2", "true"))]),
+    Case("wait set", 7, 1, [
+        Side("many", program(WAITSET, "tutti", 10000, quick=("tutti", 10000, 30))),
+        Side("one", program(WAITSET, "tutti", 1, quick=("tutti", 1, 30))),
+        Side("epoll", program(WAITSET, "epoll", 10000, quick=("epoll", 10000, 30)))]),
     Case("memory, queues", 5, 1, [Side("tutti", program(MEMORY, "queues", 10000))]),
     Case("memory, messages", 5, 1, [Side("tutti", program(MEMORY, "messages", 1000000))]),
 ]
@@ -161,6 +165,11 @@ def one_way(what, case, theirs, against, need):
 
 def alone(group, what, case, key, need, unit, worst=False):
     return Row(group, what, Value(case, "tutti", key), None, "-", "<=", need, unit, worst=worst)
+
+
+def next_ready(theirs, against, need):
+    return Row("channels", "wait set of 10,000, one ready", Value("wait set", "many", "next_ns"),
+               Value("wait set", theirs, "next_ns"), against, "<=", need, "ns")
 
 
 def bulk(what, side):
@@ -193,6 +202,8 @@ ROWS = [
     alone("recovery", "sweep of a million blocks", "sweep", "sweep_ms", 10, "ms"),
     rates("map", "tutti map -j2 true", "map", "tutti", "xargs", "xargs -P2 -n1", 1),
     rates("map", "tutti map -j2 true", "map", "tutti", "parallel", "GNU parallel -j2", 10),
+    next_ready("one", "wait set of 1", 1.5),
+    next_ready("epoll", "epoll of 10,000", 1),
     alone("memory", "empty queue", "memory, queues", "queue_bytes", 1024, "B"),
     alone("memory", "over the payload of 64 B", "memory, messages", "over_payload_bytes", 16, "B"),
     alone("memory", "10,000 opens: last tenth / first", "memory, queues", "open_last_over_first", 1.5, "x"),
