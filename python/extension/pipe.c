@@ -374,19 +374,20 @@ static PyObject *pipe_enter(PyObject *object, PyObject *none)
 	return Py_NewRef(object);
 }
 
-/* _open(handle, readable, writable) */
-static PyObject *open_existing(PyObject *type, PyObject *arguments)
+static PyObject *open_existing(PyObject *type, PyObject *handle)
 {
-	PyObject *handle;
+	return py_shared_open((PyTypeObject *)type, &kind, handle);
+}
+
+/* _rebuilt(readable, writable): what the sender's object knew. */
+static PyObject *pipe_rebuilt(PyObject *object, PyObject *arguments)
+{
 	int readable, writable;
-	if (!PyArg_ParseTuple(arguments, "Opp:_open", &handle, &readable, &writable))
+	if (!PyArg_ParseTuple(arguments, "pp:_rebuilt", &readable, &writable))
 		return NULL;
-	PyObject *self = py_shared_open((PyTypeObject *)type, &kind, handle);
-	if (self) {
-		((struct pipe_object *)self)->readable = readable;
-		((struct pipe_object *)self)->writable = writable;
-	}
-	return self;
+	((struct pipe_object *)object)->readable = readable;
+	((struct pipe_object *)object)->writable = writable;
+	Py_RETURN_NONE;
 }
 
 static PyObject *make_end(PyObject *type, tutti_pipe *pipe, bool readable, bool writable)
@@ -437,7 +438,8 @@ static PyMethodDef methods[] = {
 	{"close", pipe_close, METH_NOARGS, "Closes the end in this process."},
 	{"__enter__", pipe_enter, METH_NOARGS, "The end itself."},
 	{"__exit__", pipe_exit, METH_VARARGS, "Closes the end in this process."},
-	{"_open", open_existing, METH_VARARGS | METH_CLASS, "_open(handle, readable, writable): an end on an existing one."},
+	{"_open", open_existing, METH_O | METH_CLASS, "_open(handle): an end on the existing one of that handle."},
+	{"_rebuilt", pipe_rebuilt, METH_VARARGS, "_rebuilt(readable, writable): what the sender's object knew."},
 	{"_pair", make_pair, METH_VARARGS | METH_CLASS, "_pair(duplex, name, max_bytes): both ends of a new pipe."},
 	{0},
 };

@@ -99,20 +99,23 @@ static int simple_queue_init(PyObject *object, PyObject *arguments, PyObject *ke
 	return open_new((struct queue_object *)object, name, false);
 }
 
-/* _open(handle, maxsize, max_bytes, name) */
-static PyObject *open_existing(PyObject *type, PyObject *arguments)
+static PyObject *open_existing(PyObject *type, PyObject *handle)
 {
-	PyObject *handle, *name;
+	return py_shared_open((PyTypeObject *)type, &kind, handle);
+}
+
+/* _rebuilt(maxsize, max_bytes, name): what the sender's object knew. */
+static PyObject *queue_rebuilt(PyObject *object, PyObject *arguments)
+{
+	struct queue_object *self = (struct queue_object *)object;
 	unsigned long long max_items, max_bytes;
-	if (!PyArg_ParseTuple(arguments, "OKKO:_open", &handle, &max_items, &max_bytes, &name))
+	PyObject *name;
+	if (!PyArg_ParseTuple(arguments, "KKO:_rebuilt", &max_items, &max_bytes, &name))
 		return NULL;
-	struct queue_object *self = (struct queue_object *)py_shared_open((PyTypeObject *)type, &kind, handle);
-	if (self) {
-		self->max_items = max_items;
-		self->max_bytes = max_bytes;
-		self->name = Py_NewRef(name);
-	}
-	return (PyObject *)self;
+	self->max_items = max_items;
+	self->max_bytes = max_bytes;
+	Py_XSETREF(self->name, Py_NewRef(name));
+	Py_RETURN_NONE;
 }
 
 /* ---- looking ---- */
@@ -240,8 +243,8 @@ static PyMethodDef common_methods[] = {
 	{"empty", queue_empty, METH_NOARGS, "True if nothing is in the queue at this moment."},
 	{"close", queue_close, METH_NOARGS, "Gives this process's handle back. Others go on."},
 	{"fileno", queue_fileno, METH_NOARGS, "A descriptor that is readable while something is there. Never read it."},
-	{"_open", open_existing, METH_VARARGS | METH_CLASS,
-     "_open(handle, maxsize, max_bytes, name): a queue on the existing one of that handle."},
+	{"_open", open_existing, METH_O | METH_CLASS, "_open(handle): a queue on the existing one of that handle."},
+	{"_rebuilt", queue_rebuilt, METH_VARARGS, "_rebuilt(maxsize, max_bytes, name): what the sender's object knew."},
 	{"qsize", queue_qsize, METH_NOARGS, "How many objects are in the queue."},
 	{"shutdown", PY_WITH_KEYWORDS(queue_shutdown),
      "shutdown(immediate=False): refuses further puts everywhere and wakes all who wait."},

@@ -391,5 +391,6 @@ PyMethodDef joinable_queue_methods[] = {
 PyMethodDef simple_queue_methods[] = {
 	{"put", queue_put_forever, METH_O, "put(obj): copies an object into the queue."},
 	{"get", queue_get_forever, METH_NOARGS, "get(): the next object."},
+	{"_get_nowait", queue_get_nowait, METH_NOARGS, "The next object, or Empty."},
 	{0},
 };
