@@ -7,6 +7,7 @@
 #include "channel/parcel.h"
 #include "channel/pipe.h"
 #include "channel/queue.h"
+#include "object/block.h"
 #include "pool/pool.h"
 #include "sync/kinds.h"
 
@@ -16,4 +17,5 @@ const struct tutti__kind *const tutti__kinds[TUTTI__KIND_COUNT] = {
 	[TUTTI__KIND_TASK] = &tutti__job_kind,        [TUTTI__KIND_CONDITION] = &tutti__condition_kind,
 	[TUTTI__KIND_BARRIER] = &tutti__barrier_kind,
 	[TUTTI__KIND_PARCEL] = &tutti__parcel_kind,   [TUTTI__KIND_PIPE] = &tutti__pipe_kind,
+	[TUTTI__KIND_BLOCK] = &tutti__block_kind,
 };

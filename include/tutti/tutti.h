@@ -9,6 +9,7 @@
 
 #include <tutti/arena.h>
 #include <tutti/barrier.h>
+#include <tutti/block.h>
 #include <tutti/base.h>
 #include <tutti/condition.h>
 #include <tutti/error.h>

@@ -3,23 +3,24 @@
  * Received buffers, in place: the arrays that a message brought live in the arena, in the message's
  * own block, which is free again when the last of them is gone.
  *
- * A Block is one buffer of a message. The first one owns the message; the others hold the first. It
+ * A Block is one buffer of a message. The first one owns the message's bytes, as a shared block of the
+ * core, so that a forked child holds what it inherits (fork.c); the others hold the first. A Block
  * exports its bytes, writable, and can itself be sent on, out of band again.
- *
- * Fork: a child shares what its parent had received. See hold.c for how it keeps it.
  */
-#include <unistd.h>
-
 #include "messages.h"
+#include "shared.h"
 
 struct block {
-	PyObject_HEAD
+	struct py_shared shared; /* its object: a tutti_block; NULL if it is not the first, or the memory is private */
 	PyObject *first; /* NULL: this is it */
-	tutti_message message; /* of the first */
-	pid_t process; /* that received it: a forked child does not give back what is its parent's */
+	void *private_memory; /* in place of a tutti_block, when the arena has no room for one */
 	unsigned char *data;
 	Py_ssize_t size;
 };
+
+PY_KIND_FUNCTIONS(block)
+
+static const struct py_kind kind = {.handle = handle_of_block, .open = open_block, .close = close_block};
 
 static int block_get_buffer(PyObject *object, Py_buffer *view, int flags)
 {
@@ -30,12 +31,10 @@ static int block_get_buffer(PyObject *object, Py_buffer *view, int flags)
 static void block_dealloc(PyObject *object)
 {
 	struct block *block = (struct block *)object;
-	PyTypeObject *type = Py_TYPE(object);
-	if (!block->first && block->process == getpid())
-		tutti_message_release(&block->message);
-	Py_XDECREF(block->first);
-	type->tp_free(object);
-	Py_DECREF(type);
+	PyObject *first = block->first;
+	free(block->private_memory);
+	py_shared_dealloc(object);
+	Py_XDECREF(first);
 }
 
 static Py_ssize_t block_length(PyObject *object) { return ((struct block *)object)->size; }
@@ -78,8 +77,7 @@ static PyType_Spec block_spec = {
 
 int block_init(struct messages *messages, PyObject *module)
 {
-	messages->block_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &block_spec, NULL);
-	return messages->block_type ? 0 : -1;
+	return py_add_kind(module, (PyObject **)&messages->block_type, &block_spec);
 }
 
 /* Not negative, not wrapping, within the message. */
@@ -101,50 +99,83 @@ static bool head_is_valid(const tutti_message *message)
 	return true;
 }
 
-static PyObject *block_make(struct messages *messages, const tutti_message *message, size_t number, PyObject *first)
+static PyObject *block_make(struct messages *messages, tutti_view bytes, size_t number, PyObject *first)
 {
-	const struct buffers_entry *entry = &((const struct buffers_head *)message->view.data)->entries[number];
-	struct block *block = (struct block *)PyType_GenericAlloc(messages->block_type, 0);
+	const struct buffers_entry *entry = &((const struct buffers_head *)bytes.data)->entries[number];
+	struct block *block = (struct block *)py_shared_new(messages->block_type, &kind);
 	if (!block)
 		return NULL;
-	block->data = (unsigned char *)(uintptr_t)message->view.data + entry->offset;
+	block->data = (unsigned char *)(uintptr_t)bytes.data + entry->offset;
 	block->size = (Py_ssize_t)entry->size;
 	block->first = first ? Py_NewRef(first) : NULL;
-	block->process = getpid();
 	return (PyObject *)block;
 }
 
-/* The message's blocks; the first of them owns it from then on. */
-static PyObject *make_blocks(struct messages *messages, tutti_message *message)
+/* The bytes outlive the message: as a block of the arena; or, if that is too full for one, as private memory. */
+static int keep_bytes(tutti_message *message, tutti_block **block, void **memory)
 {
-	size_t count = (size_t)((const struct buffers_head *)message->view.data)->count;
+	*memory = NULL;
+	if (tutti_block_adopt(block, message) == TUTTI_OK)
+		return 0;
+	*block = NULL;
+	*memory = aligned_alloc(64, (message->view.size + 63) / 64 * 64);
+	if (!*memory) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	copy_bytes(*memory, message->view.data, message->view.size);
+	message->view.data = *memory; /* what was there is released with the message all the same */
+	return 0;
+}
+
+/* The message's blocks; the first of them owns the bytes. */
+static PyObject *make_blocks(struct messages *messages, tutti_view bytes, tutti_block *shared, void *memory)
+{
+	size_t count = (size_t)((const struct buffers_head *)bytes.data)->count;
 	PyObject *first = NULL, *blocks = PyTuple_New((Py_ssize_t)count);
 	for (size_t i = 0; blocks && i < count; i++) {
-		PyObject *block = block_make(messages, message, i, first);
+		PyObject *block = block_make(messages, bytes, i, first);
 		if (block)
 			PyTuple_SET_ITEM(blocks, (Py_ssize_t)i, block);
 		else
 			Py_CLEAR(blocks);
 		first = first ? first : block;
 	}
-	if (blocks) {
-		((struct block *)first)->message = *message;
-		*message = (tutti_message){0};
+	if (!blocks) {
+		tutti_block_close(shared);
+		free(memory);
+		return NULL;
 	}
+	((struct block *)first)->private_memory = memory;
+	if (shared)
+		py_shared_set(first, shared);
 	return blocks;
+}
+
+/* With the head looked at. */
+static PyObject *decode_in_place(struct messages *messages, tutti_message *message)
+{
+	tutti_block *shared;
+	void *memory, *received = (void *)(uintptr_t)message->view.data;
+	if (keep_bytes(message, &shared, &memory) < 0)
+		return NULL;
+	tutti_view bytes = message->view;
+	message->view.data = received;
+	const struct buffers_head *head = bytes.data;
+	PyObject *blocks = make_blocks(messages, bytes, shared, memory), *result = NULL;
+	if (blocks)
+		result = pickle_decode(messages, (const char *)head + head->pickle_offset, head->pickle_size, blocks);
+	Py_XDECREF(blocks);
+	return result;
 }
 
 PyObject *block_decode(struct messages *messages, tutti_message *message)
 {
-	const struct buffers_head *head = message->view.data;
-	PyObject *result = NULL, *blocks = NULL;
+	PyObject *result = NULL;
 	if (head_is_valid(message))
-		blocks = make_blocks(messages, message);
+		result = decode_in_place(messages, message);
 	else
 		PyErr_SetString(PyExc_ValueError, "a received message is damaged: its buffers lie outside. It was dropped.");
-	if (blocks)
-		result = pickle_decode(messages, (const char *)head + head->pickle_offset, head->pickle_size, blocks);
-	Py_XDECREF(blocks);
 	tutti_message_release(message);
 	return result;
 }

@@ -205,7 +205,7 @@ int py_add_messages(PyObject *module)
 	if (pickler_init(messages, module) < 0 || block_init(messages, module) < 0 ||
 	    PyModule_AddFunctions(module, functions) < 0)
 		return -1;
-	return py_add_object(module, "Block", (PyObject *)messages->block_type);
+	return 0;
 }
 
 #define OWNED(X)                                                                                                       \

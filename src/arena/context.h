@@ -27,6 +27,7 @@ enum tutti__kind_number {
 	TUTTI__KIND_BARRIER,
 	TUTTI__KIND_PARCEL,
 	TUTTI__KIND_PIPE,
+	TUTTI__KIND_BLOCK,
 	TUTTI__KIND_COUNT
 };
 

@@ -7,6 +7,7 @@
 #include "arena/object.h"
 #include "arena/recover.h"
 #include "channel/queue.h"
+#include "object/block.h"
 #include "pool/job.h"
 #include "sync/barrier.h"
 #include "sync/condition.h"
@@ -226,6 +227,8 @@ void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when)
 			check_queue(&census, found);
 		if (found->kind == TUTTI__KIND_CONDITION)
 			check_condition(&census, found);
+		if (found->kind == TUTTI__KIND_BLOCK)
+			reach(&census, load_acquire(&((struct tutti__shared_block *)tutti__at(arena, found->offset))->place));
 		if (found->kind == TUTTI__KIND_BARRIER)
 			check_barrier(&census, found);
 	}
