@@ -91,7 +91,7 @@ def chosen(module, wanted):
 
 
 def main(method, path, *wanted):
-    module = importlib.import_module(f"test.tutti_conformance_{method}")
+    module = importlib.import_module(f"test.test_multiprocessing_{method}")
     with open(path, "a", encoding="utf-8") as file:
         result = Record(file)
         unittest.TestSuite(chosen(module, wanted)).run(result)

@@ -20,15 +20,14 @@ install_tests_in_module_dict(globals(), "{method}")
 if __name__ == "__main__":
     unittest.main()
 """
+IN_PLACE = Path(__file__).with_name("in_place.py")
 METHODS = ("fork", "spawn", "forkserver")
 
-# What stands at the end of a replaced module: the standard library's text before it stays the base for subclasses.
+# What stands at the end of multiprocessing/__init__.py in Tutti's tree.
 OVERLAY = """
 
-from tutti import letter as _letter
-_letter.replace(__name__, globals())
+import tutti_in_place
 """
-OVERLAID = ("synchronize", "queues", "connection")
 
 
 class Python:
@@ -70,10 +69,13 @@ def make_tree(python, place, package=None):
     program.parent.mkdir(parents=True)
     link(python.program, program)
     for method in METHODS:
-        replace(library / "test" / f"tutti_conformance_{method}.py", DRIVER.format(method=method))
+        # From 3.12 on the driver is a package; the suite has the fork server load it by this name.
+        driver = library / "test" / f"test_multiprocessing_{method}"
+        shutil.rmtree(driver, ignore_errors=True)
+        replace(driver.with_suffix(".py"), DRIVER.format(method=method))
     if package:
         shutil.copytree(package, library / "tutti")
-        for name in OVERLAID:
-            module = library / "multiprocessing" / f"{name}.py"
-            replace(module, module.read_text(encoding="utf-8") + OVERLAY)
+        link(IN_PLACE, library / "tutti_in_place.py")
+        module = library / "multiprocessing" / "__init__.py"
+        replace(module, module.read_text(encoding="utf-8") + OVERLAY)
     return program
