@@ -12,9 +12,16 @@
 #include "sync/kinds.h"
 
 const struct tutti__kind *const tutti__kinds[TUTTI__KIND_COUNT] = {
-	[TUTTI__KIND_LOCK] = &tutti__lock_kind,       [TUTTI__KIND_EVENT] = &tutti__event_kind,
-	[TUTTI__KIND_QUEUE] = &tutti__queue_kind,     [TUTTI__KIND_POOL] = &tutti__pool_kind,
-	[TUTTI__KIND_TASK] = &tutti__job_kind,        [TUTTI__KIND_CONDITION] = &tutti__condition_kind,
+	[TUTTI__KIND_LOCK] = &tutti__lock_kind,
+	[TUTTI__KIND_EVENT] = &tutti__event_kind,
+	[TUTTI__KIND_QUEUE] = &tutti__queue_kind,
+	[TUTTI__KIND_POOL] = &tutti__pool_kind,
+	[TUTTI__KIND_TASK] = &tutti__job_kind,
+	[TUTTI__KIND_RLOCK] = &tutti__rlock_kind,
+	[TUTTI__KIND_SEMAPHORE] = &tutti__semaphore_kind,
+	[TUTTI__KIND_RWLOCK] = &tutti__rwlock_kind,
+	[TUTTI__KIND_ONCE] = &tutti__once_kind,
+	[TUTTI__KIND_CONDITION] = &tutti__condition_kind,
 	[TUTTI__KIND_BARRIER] = &tutti__barrier_kind,
 	[TUTTI__KIND_PARCEL] = &tutti__parcel_kind,   [TUTTI__KIND_PIPE] = &tutti__pipe_kind,
 	[TUTTI__KIND_BLOCK] = &tutti__block_kind,

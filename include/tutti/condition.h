@@ -56,9 +56,14 @@ TUTTI_API tutti_err tutti_condition_wait_for(tutti_condition *condition, struct 
  * take the lock again afterwards. `ticket` is a value of the calling member, for one sleep.
  * tutti_condition_sleep: TUTTI_OK: notified. TUTTI_ETIMEDOUT, TUTTI_EINTR: no longer enlisted.
  * tutti_condition_leave gives a ticket up; true if it had been notified by then.
+ *
+ * tutti_condition_await waits as sleep does but leaves the ticket enlisted, whatever it answers: wait again,
+ * or take the lock and leave. A notification then counts as delivered with the leave, so that one for a
+ * waiter that is killed before it has the lock goes to the next.
  */
 TUTTI_API tutti_err tutti_condition_enlist(tutti_condition *condition, uint64_t *ticket);
 TUTTI_API tutti_err tutti_condition_sleep(tutti_condition *condition, uint64_t ticket, tutti_time timeout);
+TUTTI_API tutti_err tutti_condition_await(tutti_condition *condition, uint64_t ticket, tutti_time timeout);
 TUTTI_API bool tutti_condition_leave(tutti_condition *condition, uint64_t ticket);
 
 /*

@@ -51,8 +51,7 @@ TUTTI_API tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout);
 TUTTI_API tutti_err tutti_lock_release(tutti_lock *lock);
 
 /*
- * Gives it back as if its holder had been killed: nobody holds it, and the next who takes it is told
- * (TUTTI_EOWNERDEAD). For one who was told so and cannot repair what the lock guards. TUTTI_EPERM: this
+ * Releases it unrepaired: the next who asks is told, as if the caller had been killed. TUTTI_EPERM, TUTTI_EBOUND: this
  * process does not hold it.
  */
 TUTTI_API tutti_err tutti_lock_abandon(tutti_lock *lock);

@@ -2,7 +2,7 @@
 /*
  * Once: something that one member does and all others wait for.
  *
- * Whoever was doing it and is killed is succeeded by another, who is told.
+ * Whoever was doing it and is killed, or ends without tutti_once_end(), is succeeded by another, who is told.
  *
  * Threads: any. Fork: inherited. Signals: not in handlers. Kill: see above.
  */

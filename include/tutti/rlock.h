@@ -42,8 +42,14 @@ TUTTI_API tutti_handle tutti_rlock_handle(const tutti_rlock *rlock);
  */
 TUTTI_API tutti_err tutti_rlock_acquire(tutti_rlock *rlock, tutti_time timeout);
 
-/* Undoes one acquire. TUTTI_EPERM: the calling thread does not hold it. */
+/*
+ * Undoes one acquire. TUTTI_EPERM: the calling thread does not hold it. Any member may release one whose holder exited
+ * cleanly without releasing it.
+ */
 TUTTI_API tutti_err tutti_rlock_release(tutti_rlock *rlock);
+
+/* Undoes all of the caller's acquires, unrepaired: the next who asks is told, as if the caller had been killed. */
+TUTTI_API tutti_err tutti_rlock_abandon(tutti_rlock *rlock);
 
 /*
  * Undoes all of the caller's acquires and tells how many they were; and takes it that many

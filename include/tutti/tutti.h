@@ -15,10 +15,14 @@
 #include <tutti/error.h>
 #include <tutti/event.h>
 #include <tutti/lock.h>
+#include <tutti/once.h>
 #include <tutti/pipe.h>
 #include <tutti/pool.h>
 #include <tutti/process.h>
 #include <tutti/queue.h>
+#include <tutti/rlock.h>
+#include <tutti/rwlock.h>
+#include <tutti/semaphore.h>
 #include <tutti/task.h>
 #include <tutti/wait.h>
 

@@ -9,6 +9,8 @@
 #ifndef TUTTI_PYTHON_ABANDONED_H
 #define TUTTI_PYTHON_ABANDONED_H
 
+#include <stdbool.h>
+
 #include "shared.h"
 
 /* Gives a lock, of whichever kind, back as abandoned. */
@@ -16,6 +18,9 @@ typedef tutti_err (*py_abandon)(void *object);
 
 /* The result of acquire() after the core's answer (or -1): True, False, or NULL with an exception. */
 PyObject *py_acquired(struct py_shared *shared, int answer, py_abandon abandon);
+
+/* True with a RuntimeWarning; where warnings are errors, NULL, and it is given back. */
+PyObject *py_warned(struct py_shared *shared, py_abandon abandon);
 
 /* The result of __enter__() likewise. */
 PyObject *py_entered(struct py_shared *shared, int answer, py_abandon abandon);

@@ -23,13 +23,7 @@ static int init(PyObject *self, PyObject *args, PyObject *keywords)
 	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$O:Event", names, &name) || py_name(name, &options.name) < 0 ||
 	    py_shared_is_fresh(self) < 0)
 		return -1;
-	tutti_err err = tutti_event_open(&event, &options);
-	if (err) {
-		py_raise(((struct py_shared *)self)->state, err);
-		return -1;
-	}
-	py_shared_set(self, event);
-	return 0;
+	return py_shared_made(self, tutti_event_open(&event, &options), &event);
 }
 
 static PyObject *open_existing(PyObject *type, PyObject *handle)
@@ -44,26 +38,18 @@ static PyObject *is_set(PyObject *self, PyObject *Py_UNUSED(ignored))
 	return PyBool_FromLong(tutti_event_is_set(((struct py_shared *)self)->object));
 }
 
-/* The result of a call that has none of its own. */
-static PyObject *done(PyObject *self, tutti_err err)
-{
-	if (err)
-		return py_raise(((struct py_shared *)self)->state, err);
-	Py_RETURN_NONE;
-}
-
 static PyObject *set(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
 	if (py_shared_check(self) < 0)
 		return NULL;
-	return done(self, tutti_event_set(((struct py_shared *)self)->object));
+	return py_shared_done(self, tutti_event_set(((struct py_shared *)self)->object));
 }
 
 static PyObject *clear(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
 	if (py_shared_check(self) < 0)
 		return NULL;
-	return done(self, tutti_event_clear(((struct py_shared *)self)->object));
+	return py_shared_done(self, tutti_event_clear(((struct py_shared *)self)->object));
 }
 
 static tutti_err attempt(void *event, tutti_time timeout) { return tutti_event_wait(event, timeout); }

@@ -56,6 +56,12 @@ static void settle(struct py_forks *forks)
 		close_leftovers(forks);
 }
 
+int py_settle_forks(struct py_state *state)
+{
+	settle(&state->forks);
+	return state->forks.leftover_count > 0;
+}
+
 void py_close_after_forks(struct py_state *state, void (*close)(void *object), void *object)
 {
 	struct py_forks *forks = &state->forks;
@@ -125,10 +131,19 @@ static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignor
 	Py_RETURN_NONE;
 }
 
+static PyObject *settle_forks(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+	struct py_forks *forks = &py_state_of_module(module)->forks;
+	settle(forks);
+	return PyLong_FromSize_t(forks->unsettled_count + forks->leftover_count);
+}
+
 static PyMethodDef hooks[] = {
 	{"_before_fork", before_fork, METH_NOARGS, NULL},
 	{"_after_fork_in_parent", after_fork_in_parent, METH_NOARGS, NULL},
 	{"_after_fork_in_child", after_fork_in_child, METH_NOARGS, NULL},
+	{"_settle_forks", settle_forks, METH_NOARGS,
+     "Closes what settled forks have left over; how many forks and leftovers there still are."},
 	{NULL},
 };
 

@@ -29,13 +29,7 @@ static int init(PyObject *self, PyObject *args, PyObject *keywords)
 	if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$O:Lock", names, &name) || py_name(name, &options.name) < 0 ||
 	    py_shared_is_fresh(self) < 0)
 		return -1;
-	tutti_err err = tutti_lock_open(&lock, &options);
-	if (err) {
-		py_raise(((struct py_shared *)self)->state, err);
-		return -1;
-	}
-	py_shared_set(self, lock);
-	return 0;
+	return py_shared_made(self, tutti_lock_open(&lock, &options), &lock);
 }
 
 static PyObject *open_existing(PyObject *type, PyObject *handle)
@@ -70,13 +64,10 @@ static PyObject *release(PyObject *self, PyObject *Py_UNUSED(ignored))
 		return NULL;
 	struct py_shared *shared = (struct py_shared *)self;
 	tutti_err err = tutti_lock_release(shared->object);
-	if (err == TUTTI_OK)
-		Py_RETURN_NONE;
-	if (err == TUTTI_EBOUND || err == TUTTI_EPERM) {
-		PyErr_SetString(PyExc_ValueError, "semaphore or lock released too many times");
-		return NULL;
-	}
-	return py_raise(shared->state, err);
+	if (err != TUTTI_EBOUND)
+		return py_shared_done(self, err);
+	PyErr_SetString(PyExc_ValueError, "semaphore or lock released too many times");
+	return NULL;
 }
 
 static PyObject *enter(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -97,10 +88,7 @@ static PyObject *abandon(PyObject *self, PyObject *Py_UNUSED(ignored))
 	if (py_shared_check(self) < 0)
 		return NULL;
 	struct py_shared *shared = (struct py_shared *)self;
-	tutti_err err = tutti_lock_abandon(shared->object);
-	if (err)
-		return py_raise(shared->state, err);
-	Py_RETURN_NONE;
+	return py_shared_done(self, tutti_lock_abandon(shared->object));
 }
 
 static PyObject *locked(PyObject *self, PyObject *Py_UNUSED(ignored))

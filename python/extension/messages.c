@@ -152,7 +152,7 @@ PyObject *message_decode_bytes(struct messages *messages, tutti_message *message
 	}
 	PyObject *object = message_decode(messages, message);
 	PyObject *pickle = object ? PyImport_ImportModule("pickle") : NULL;
-	PyObject *bytes = pickle ? PyObject_CallMethod(pickle, "dumps", "O", object) : NULL;
+	PyObject *bytes = pickle ? PyObject_CallMethod(pickle, "dumps", "(O)", object) : NULL;
 	Py_XDECREF(pickle);
 	Py_XDECREF(object);
 	return bytes;

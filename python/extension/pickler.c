@@ -265,7 +265,7 @@ static int pickle_pass(struct messages *messages, enum pickler_kind kind, PyObje
 /* multiprocessing.reduction.ForkingPickler was replaced by another class: it knows how. */
 static int foreign_encode(PyObject *class, PyObject *object, struct outgoing *out)
 {
-	PyObject *data = PyObject_CallMethod(class, "dumps", "O", object);
+	PyObject *data = PyObject_CallMethod(class, "dumps", "(O)", object);
 	PyObject *piece = data ? PyMemoryView_FromObject(data) : NULL;
 	Py_XDECREF(data);
 	if (!piece)
@@ -314,7 +314,7 @@ static PyObject *load(struct messages *messages, PyObject *data, PyObject *buffe
 	PyObject *arguments[] = {data, buffers};
 	PyObject *result = NULL;
 	if (class && class != messages->forking_pickler && !buffers)
-		result = PyObject_CallMethod(class, "loads", "O", data);
+		result = PyObject_CallMethod(class, "loads", "(O)", data);
 	else if (class)
 		result = PyObject_Vectorcall(messages->loads, arguments, 1, buffers ? messages->loads_keywords : NULL);
 	Py_XDECREF(class);

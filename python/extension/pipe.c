@@ -171,6 +171,22 @@ static PyObject *pipe_send_bytes(PyObject *object, PyObject *const *given, Py_ss
 
 /* ---- receiving ---- */
 
+/*
+ * The other end may have been closed here, right after a fork, and still wait for the child to take hold (fork.h):
+ * until that is settled, the waits are short.
+ */
+static int wait_for_other_end(struct pipe_object *self, py_attempt attempt, void *context, tutti_time timeout)
+{
+	const tutti_time step = 5 * 1000000;
+	while (py_settle_forks(self->shared.state) && timeout > step) {
+		int answer = py_wait(attempt, context, step);
+		if (!py_is_not_yet(answer))
+			return answer;
+		timeout = timeout == TUTTI_FOREVER ? timeout : timeout - step;
+	}
+	return py_wait(attempt, context, timeout);
+}
+
 struct receive_attempt {
 	tutti_pipe *pipe;
 	tutti_message *message;
@@ -186,7 +202,7 @@ static tutti_err try_receive(void *context, tutti_time timeout)
 static int receive(struct pipe_object *self, tutti_message *message)
 {
 	struct receive_attempt attempt = {pipe_of(self), message};
-	int err = py_wait(try_receive, &attempt, TUTTI_FOREVER);
+	int err = wait_for_other_end(self, try_receive, &attempt, TUTTI_FOREVER);
 	if (err)
 		raise_for_pipe(self, err);
 	return err ? -1 : 0;
@@ -226,7 +242,7 @@ static int refuse_longer(struct pipe_object *self, Py_ssize_t most)
 {
 	tutti_message next = {0};
 	struct receive_attempt attempt = {pipe_of(self), &next};
-	int err = py_wait(try_look, &attempt, TUTTI_FOREVER);
+	int err = wait_for_other_end(self, try_look, &attempt, TUTTI_FOREVER);
 	if (err == TUTTI_OK)
 		return 1;
 	if (err != TUTTI_ETOOBIG) {
@@ -327,7 +343,7 @@ static PyObject *pipe_poll(PyObject *object, PyObject *const *given, Py_ssize_t 
 	if (py_arguments("poll", names, 1, given, count, keywords, &value) < 0 ||
 	    (value && py_timeout(value, &timeout) < 0) || enter_to_receive(self) < 0)
 		return NULL;
-	int err = py_wait(try_poll, pipe_of(self), timeout);
+	int err = wait_for_other_end(self, try_poll, pipe_of(self), timeout);
 	leave(self);
 	if (err == TUTTI_OK || err == TUTTI_EOF)
 		Py_RETURN_TRUE;

@@ -34,6 +34,14 @@ static void copy_parts(unsigned char *to, const struct outgoing *out)
 			memcpy(to, out->parts[i].data, out->parts[i].size);
 }
 
+static void raise_for_put(struct queue_object *self, int err)
+{
+	if (py_is_not_yet(err))
+		PyErr_SetString(self->shared.state->queue_full, tutti_last_error());
+	else
+		py_raise(self->shared.state, (tutti_err)err);
+}
+
 /* A large message: copied once, without the GIL, then offered until there is room. */
 static int put_draft(struct queue_object *self, const struct outgoing *out, tutti_time timeout)
 {
@@ -55,7 +63,7 @@ static int put_draft(struct queue_object *self, const struct outgoing *out, tutt
 		}
 	}
 	if (err > 0) {
-		py_raise(self->shared.state, (tutti_err)err);
+		raise_for_put(self, err);
 		tutti_queue_put_abort(&draft);
 	}
 	return err == TUTTI_OK ? 0 : -1;
@@ -68,7 +76,7 @@ static int put_encoded(struct queue_object *self, const struct outgoing *out, tu
 		return put_draft(self, out, timeout);
 	int err = py_wait(try_put, &attempt, timeout);
 	if (err > 0)
-		py_raise(self->shared.state, (tutti_err)err);
+		raise_for_put(self, err);
 	return err == TUTTI_OK ? 0 : -1;
 }
 
@@ -125,7 +133,7 @@ static PyObject *raise_for_get(struct queue_object *self, tutti_err err)
 {
 	if (err == TUTTI_EOF)
 		PyErr_SetString(self->shared.state->shut_down, tutti_last_error());
-	else if (err == TUTTI_ETIMEDOUT)
+	else if (py_is_not_yet((int)err)) /* the text tells the reasons apart, such as a stopped process */
 		PyErr_SetString(self->shared.state->queue_empty, tutti_last_error());
 	else
 		py_raise(self->shared.state, err);

@@ -68,6 +68,23 @@ int py_shared_fail(PyObject *self)
 	return -1;
 }
 
+int py_shared_made(PyObject *self, tutti_err err, void *object)
+{
+	if (err) {
+		py_raise(((struct py_shared *)self)->state, err);
+		return -1;
+	}
+	py_shared_set(self, *(void **)object);
+	return 0;
+}
+
+PyObject *py_shared_done(PyObject *self, tutti_err err)
+{
+	if (err)
+		return py_raise(((struct py_shared *)self)->state, err);
+	Py_RETURN_NONE;
+}
+
 /* Finds the handle's arena: one that this process is in, else among the running processes. */
 static tutti_err open_anywhere(const struct py_kind *kind, void **object, tutti_handle handle)
 {

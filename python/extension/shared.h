@@ -56,6 +56,12 @@ void py_shared_set(PyObject *self, void *object);
 /* For an __init__: 0, or -1 with RuntimeError if it has a shared object already, which others may be using. */
 int py_shared_is_fresh(PyObject *self);
 
+/* The rest of an __init__: keeps the shared object that `object` points to, or raises. 0, or -1. */
+int py_shared_made(PyObject *self, tutti_err err, void *object);
+
+/* The result of a call that has none of its own: None, or NULL with an exception. */
+PyObject *py_shared_done(PyObject *self, tutti_err err);
+
 /* First line of each method: 0, or -1 with ValueError if there is none (closed, or __init__ was not called). */
 int py_shared_fail(PyObject *self);
 static inline int py_shared_check(PyObject *self)

@@ -12,6 +12,7 @@
 
 #include <tutti/tutti.h>
 
+#include "compatible.h"
 #include "fork.h"
 #include "messages.h"
 
@@ -22,6 +23,10 @@
 #define PY_STATE_OBJECTS(X)                                                                                            \
 	X(shared_type) /* tutti._tutti.Shared */                                                                           \
 	X(lock_type) /* tutti._tutti.Lock */                                                                               \
+	X(rlock_type) /* tutti._tutti.RLock */                                                                             \
+	X(semaphore_type) /* tutti._tutti.Semaphore */                                                                     \
+	X(condition_type) /* tutti._tutti.Condition */                                                                     \
+	X(barrier_type) /* tutti._tutti.Barrier */                                                                         \
 	X(event_type) /* tutti._tutti.Event */                                                                             \
 	X(error) /* tutti.Error */                                                                                         \
 	X(abandoned_lock_error) /* tutti.AbandonedLockError */                                                             \
@@ -30,7 +35,7 @@
 	X(queue_empty) /* queue.Empty */                                                                                   \
 	X(queue_full) /* queue.Full */                                                                                     \
 	X(broken_barrier_error) /* threading.BrokenBarrierError */                                                         \
-	X(queue_base) /* tutti._tutti._QueueBase */                                                                                                    \
+	X(queue_base) /* tutti._tutti._QueueBase */                                                                        \
 	X(queue_type)                                                                                                      \
 	X(joinable_queue_type)                                                                                             \
 	X(simple_queue_type)                                                                                               \
@@ -71,6 +76,10 @@ int py_add_object(PyObject *module, const char *name, PyObject *value);
 	X(arena)                                                                                                           \
 	X(calls)                                                                                                           \
 	X(lock)                                                                                                            \
+	X(rlock)                                                                                                           \
+	X(semaphore)                                                                                                       \
+	X(condition)                                                                                                       \
+	X(barrier)                                                                                                         \
 	X(event)                                                                                                           \
 	X(messages)                                                                                                        \
 	X(queues)                                                                                                          \

@@ -14,19 +14,25 @@ static int64_t now(void)
 	return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-static int64_t deadline_of(tutti_time timeout)
+int64_t py_deadline(tutti_time timeout)
 {
 	int64_t begin = now();
 	return timeout > INT64_MAX - begin ? INT64_MAX : begin + timeout;
 }
 
+tutti_time py_time_left(int64_t deadline)
+{
+	if (deadline == INT64_MAX)
+		return TUTTI_FOREVER;
+	int64_t left = deadline - now();
+	return left > 0 ? left : TUTTI_NOW;
+}
+
 /* How long the next slice may be; 0: the time is over. */
 static tutti_time next_slice(int64_t deadline)
 {
-	if (deadline == INT64_MAX)
-		return SLICE;
-	int64_t left = deadline - now();
-	return left <= 0 ? 0 : left < SLICE ? left : SLICE;
+	tutti_time left = py_time_left(deadline);
+	return left < SLICE ? left : SLICE;
 }
 
 static int wait_in_slices(py_attempt attempt, void *context, int64_t deadline, int answer)
@@ -48,7 +54,7 @@ int py_wait(py_attempt attempt, void *context, tutti_time timeout)
 	int answer = (int)attempt(context, TUTTI_NOW);
 	if (timeout <= 0 || !py_is_not_yet(answer))
 		return answer;
-	return wait_in_slices(attempt, context, deadline_of(timeout), answer);
+	return wait_in_slices(attempt, context, py_deadline(timeout), answer);
 }
 
 int py_timeout(PyObject *seconds, tutti_time *timeout)

@@ -31,6 +31,10 @@ static inline bool py_is_not_yet(int answer)
  */
 int py_wait(py_attempt attempt, void *context, tutti_time timeout);
 
+/* The moment, on the monotonic clock, when a timeout that begins now ends; and how long that still is. */
+int64_t py_deadline(tutti_time timeout);
+tutti_time py_time_left(int64_t deadline);
+
 /*
  * A timeout as multiprocessing takes it: None: for ever; a number of seconds, negative ones as 0, ones
  * that no clock reaches as for ever. 0, or -1 with TypeError (not a number) or ValueError (NaN).

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from multiprocessing import process
-from typing import Any
+from typing import Any, Callable
 
 RECURSIVE_MUTEX, SEMAPHORE = range(2)
 
@@ -52,6 +52,20 @@ class SemLockFacade:
 
     def __exit__(self, *args: Any) -> None:
         self._lock.__exit__(*args)
+
+
+class CountFacade:
+    """Stands where multiprocessing's Condition has a semaphore that it counts with."""
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self.get_value = count
+
+    @property
+    def _semlock(self) -> CountFacade:
+        return self
+
+    def _get_value(self) -> int:
+        return self.get_value()
 
 
 def current_name() -> str:

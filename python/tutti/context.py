@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from multiprocessing import context as standard
 from multiprocessing import process
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from tutti import _sharing, connection, queues, synchronize
 
@@ -35,6 +35,35 @@ class _Objects(_ContextBase):
     def Lock(self, *, name: str | None = None) -> synchronize.Lock:  # type: ignore[override]
         """Returns a non-recursive lock object"""
         return synchronize.Lock(ctx=self.get_context(), name=name)
+
+    def RLock(self, *, name: str | None = None) -> synchronize.RLock:  # type: ignore[override]
+        """Returns a recursive lock object"""
+        return synchronize.RLock(ctx=self.get_context(), name=name)
+
+    def Condition(self, lock: Any = None, *, name: str | None = None) -> synchronize.Condition:  # type: ignore[override]
+        """Returns a condition object"""
+        return synchronize.Condition(lock, ctx=self.get_context(), name=name)
+
+    def Semaphore(self, value: int = 1, *, name: str | None = None) -> synchronize.Semaphore:  # type: ignore[override]
+        """Returns a semaphore object"""
+        return synchronize.Semaphore(value, ctx=self.get_context(), name=name)
+
+    def BoundedSemaphore(  # type: ignore[override]
+        self, value: int = 1, *, name: str | None = None
+    ) -> synchronize.BoundedSemaphore:
+        """Returns a bounded semaphore object"""
+        return synchronize.BoundedSemaphore(value, ctx=self.get_context(), name=name)
+
+    def Barrier(  # type: ignore[override]
+        self,
+        parties: int,
+        action: Callable[[], object] | None = None,
+        timeout: float | None = None,
+        *,
+        name: str | None = None,
+    ) -> synchronize.Barrier:
+        """Returns a barrier object"""
+        return synchronize.Barrier(parties, action, timeout, ctx=self.get_context(), name=name)
 
     def Event(self, *, name: str | None = None) -> synchronize.Event:  # type: ignore[override]
         """Returns an event object"""

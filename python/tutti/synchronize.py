@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""Locks and events, with the names and signatures of multiprocessing.
+"""Locks, conditions, events and barriers, with the names and signatures of multiprocessing.
 
-They live in the arena: they may be pickled and sent anywhere at any time, and a lock whose holder was killed
-goes to the next who asks, who is told.
+They live in the arena: they may be pickled and sent anywhere at any time, and none of them waits for a process
+that was killed. A lock whose holder was killed goes to the next who asks, who is told.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+import threading
+import time
+from typing import Any, Callable, TypeVar
 
 from tutti import _sharing, _tutti
 from tutti._repairing import Repairing
-from tutti._semlock import SemLockFacade, owner
+from tutti._semlock import RECURSIVE_MUTEX, SEMAPHORE, CountFacade, SemLockFacade, owner
+
+__all__ = ["AbandonedLockError", "Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
 
 AbandonedLockError = _tutti.AbandonedLockError
+SEM_VALUE_MAX = SemLockFacade.SEM_VALUE_MAX
 
-__all__ = ["AbandonedLockError", "Event", "Lock"]
+_Result = TypeVar("_Result")
 
 
 class Lock(_tutti.Lock):
@@ -44,7 +50,129 @@ class Lock(_tutti.Lock):
 
     @property
     def _semlock(self) -> SemLockFacade:
-        return SemLockFacade(self, kind=1, maxvalue=1)
+        return SemLockFacade(self, SEMAPHORE, 1)
+
+
+class RLock(_tutti.RLock):
+    """A recursive lock: the thread that holds it may take it again, and must release it as often.
+
+    A holder that was killed is told of as by Lock.
+    """
+
+    def __init__(self, *, ctx: Any = None, name: str | None = None) -> None:
+        super().__init__(name=name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _sharing.reduce_shared(self)
+
+    def __repr__(self) -> str:
+        holder = owner(self)
+        count: Any = {"None": 0, "unknown": "unknown"}.get(holder, "nonzero")
+        if holder not in ("None", "unknown") and self._is_mine():
+            count = self._count()
+        return "<%s(%s, %s)>" % (type(self).__name__, holder, count)
+
+    def repairing(self) -> Repairing:
+        """A context manager that takes the lock also from a holder that was killed, as Lock.repairing()."""
+        return Repairing(self)
+
+    @property
+    def _semlock(self) -> SemLockFacade:
+        return SemLockFacade(self, RECURSIVE_MUTEX, 1)
+
+
+class Semaphore(_tutti.Semaphore):
+    """A number of permits that threads and processes take and give back.
+
+    What a process that was killed had taken comes back when somebody would otherwise wait for it, with a
+    RuntimeWarning.
+    """
+
+    def __init__(self, value: int = 1, *, ctx: Any = None, name: str | None = None) -> None:
+        super().__init__(value, name=name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _sharing.reduce_shared(self)
+
+    def __repr__(self) -> str:
+        return "<%s(value=%s)>" % (type(self).__name__, self._get_value())
+
+    @property
+    def _semlock(self) -> SemLockFacade:
+        return SemLockFacade(self, SEMAPHORE, SEM_VALUE_MAX)
+
+
+class BoundedSemaphore(Semaphore):
+    """A Semaphore that refuses to be released more often than it was acquired."""
+
+    def __init__(self, value: int = 1, *, ctx: Any = None, name: str | None = None) -> None:
+        _tutti.Semaphore.__init__(self, value, value, name=name)
+        self._maxvalue = value
+
+    def __repr__(self) -> str:
+        return "<%s(value=%s, maxvalue=%s)>" % (type(self).__name__, self._get_value(), self._maxvalue)
+
+    @property
+    def _semlock(self) -> SemLockFacade:
+        return SemLockFacade(self, SEMAPHORE, self._maxvalue)
+
+
+class Condition(_tutti.Condition):
+    """A condition that threads and processes wait for, with a Lock or an RLock (default: a new RLock).
+
+    notify() wakes those that came first and waits for none of them.
+    """
+
+    def __init__(self, lock: Any = None, *, ctx: Any = None, name: str | None = None) -> None:
+        super().__init__(lock or self._new_lock(ctx), name=name)
+
+    @staticmethod
+    def _new_lock(ctx: Any) -> Any:
+        return RLock(ctx=ctx) if ctx is None else ctx.RLock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _sharing.reduce_shared(self, self._lock)
+
+    def __repr__(self) -> str:
+        return "<%s(%s, %s)>" % (type(self).__name__, self._lock, self._waiters())
+
+    def __enter__(self) -> bool:
+        return self._lock.__enter__()  # type: ignore[no-any-return]
+
+    def __exit__(self, *args: Any) -> None:
+        self._lock.__exit__(*args)
+
+    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+        """Takes the lock."""
+        return self._lock.acquire(block, timeout)  # type: ignore[no-any-return]
+
+    def release(self) -> None:
+        """Gives the lock back."""
+        self._lock.release()
+
+    def wait_for(self, predicate: Callable[[], _Result], timeout: float | None = None) -> _Result:
+        """Waits until predicate() is true, up to timeout seconds. Returns its last result."""
+        result = predicate()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not result:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            self.wait(left)
+            result = predicate()
+        return result
+
+    @property
+    def _sleeping_count(self) -> CountFacade:
+        return CountFacade(self._waiters)
+
+    @property
+    def _woken_count(self) -> CountFacade:
+        return CountFacade(int)
+
+    @property
+    def _wait_semaphore(self) -> CountFacade:
+        return CountFacade(int)
 
 
 class Event(_tutti.Event):
@@ -56,5 +184,39 @@ class Event(_tutti.Event):
     def __reduce__(self) -> tuple[Any, ...]:
         return _sharing.reduce_shared(self)
 
+    if sys.version_info >= (3, 11):
+
+        def __repr__(self) -> str:
+            return f"<{type(self).__qualname__} at {id(self):#x} {'set' if self.is_set() else 'unset'}>"
+
+
+class Barrier(_tutti.Barrier, threading.Barrier):
+    """A place where ``parties`` threads or processes wait for each other; the last one runs ``action``.
+
+    A party that is killed while it waits breaks it.
+    """
+
+    def __init__(
+        self,
+        parties: int,
+        action: Callable[[], object] | None = None,
+        timeout: float | None = None,
+        *,
+        ctx: Any = None,
+        name: str | None = None,
+    ) -> None:
+        _tutti.Barrier.__init__(self, parties, name=name)
+        self._action = action
+        self._timeout = timeout
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _sharing.reduce_shared(self)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for the other parties. Returns a number from 0 to parties - 1, another one for each."""
+        return self._wait(self._action, self._timeout if timeout is None else timeout)
+
     def __repr__(self) -> str:
-        return f"<{type(self).__qualname__} at {id(self):#x} {'set' if self.is_set() else 'unset'}>"
+        cls = type(self)
+        state = "broken" if self.broken else f"waiters={self.n_waiting}/{self.parties}"
+        return f"<{cls.__module__}.{cls.__qualname__} at {id(self):#x}: {state}>"

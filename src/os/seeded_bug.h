@@ -24,6 +24,12 @@
  *  19  the heap's counts are not made anew
  *  20  a destroyed queue forgets a segment before it is the destroyer's
  *  21  the recovery of a put moves the tail before it clears the note
+ *  22  who does a once lets go before it says that it is done
+ *  23  the recovery does not keep a chained block of shares
+ *  24  what is pending in a semaphore's word is dropped before it is in the share
+ *  25  a permit is taken from the dead before it is the adopter's
+ *  26  the recovery of a semaphore does not finish a settling
+ *  27  a writer looks for readers before it claims the lock
  *  28  the recovery of a condition does not pass a notification on
  *  29  a waiter gives its notification up before it holds the lock again
  *  30  a party killed while it runs the barrier's action breaks nothing

@@ -364,19 +364,36 @@ static bool find_wait(tutti_condition *condition, uint64_t ticket, uint32_t id, 
 	return (state & STATUS_MASK) && (state & ~STATUS_MASK) == wait->arrival;
 }
 
-tutti_err tutti_condition_sleep(tutti_condition *condition, uint64_t ticket, tutti_time timeout)
+/* Waits with the ticket, which stays enlisted. On an error it may have been notified all the same. */
+static tutti_err await_ticket(tutti_condition *condition, uint64_t ticket, struct wait *wait, tutti_time timeout)
 {
-	struct wait wait;
 	tutti_err err;
 	uint32_t id = tutti__use(&condition->reference, &err);
 	if (id == 0)
 		return err;
-	if (!find_wait(condition, ticket, id, &wait))
+	if (!find_wait(condition, ticket, id, wait))
 		return tutti__fail(TUTTI_EINVAL,
 		                   "condition \"%s\": this ticket is not, or no longer, one of this member. Enlist for each "
 		                   "sleep.",
 		                   condition->shared->object.name);
-	err = await(condition, &wait, timeout);
+	return await(condition, wait, timeout);
+}
+
+tutti_err tutti_condition_await(tutti_condition *condition, uint64_t ticket, tutti_time timeout)
+{
+	struct wait wait;
+	tutti_err err = await_ticket(condition, ticket, &wait, timeout);
+	if (err == TUTTI_OK || ((err == TUTTI_ETIMEDOUT || err == TUTTI_EINTR) && is_over(&wait)))
+		err = load_acquire(&wait.entry->state) == (wait.arrival | WOKEN) ? TUTTI_OK : TUTTI_ECANCELLED;
+	return explain(condition, err);
+}
+
+tutti_err tutti_condition_sleep(tutti_condition *condition, uint64_t ticket, tutti_time timeout)
+{
+	struct wait wait;
+	tutti_err err = await_ticket(condition, ticket, &wait, timeout);
+	if (err && err != TUTTI_ETIMEDOUT && err != TUTTI_EINTR)
+		return err;
 	if (leave(&wait))
 		return TUTTI_OK;
 	return explain(condition, err ? err : TUTTI_ECANCELLED);

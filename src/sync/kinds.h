@@ -8,5 +8,9 @@ extern const struct tutti__kind tutti__lock_kind;
 extern const struct tutti__kind tutti__event_kind;
 extern const struct tutti__kind tutti__condition_kind;
 extern const struct tutti__kind tutti__barrier_kind;
+extern const struct tutti__kind tutti__rlock_kind;
+extern const struct tutti__kind tutti__semaphore_kind;
+extern const struct tutti__kind tutti__rwlock_kind;
+extern const struct tutti__kind tutti__once_kind;
 
 #endif

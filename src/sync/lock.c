@@ -1,205 +1,65 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The user's lock. One word: 0, the holder's id, ABANDONED or KEPT, each with
- * TUTTI__WAITERS if somebody may sleep on it.
- *
- * What a death leaves: the word with the dead id. The recovery makes it ABANDONED (the
- * holder was killed: the next who asks gets it and is told) or KEPT (it had exited
- * cleanly: it stays held, and anybody may release it). Both are one CAS; nothing else
- * in a lock needs repair. A waker killed between the releasing store and the wake
- * costs the sleepers one tick.
+ * The user's lock: a word that knows its holder (holder.h), held by a member, not by a thread.
  *
  * With handover it is a semaphore of one that knows who took it last. Anybody's release
  * is one exchange, also of a holder that was killed, whether or not that is noticed yet:
  * who hands over answers for the state.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include <tutti/lock.h>
 
-#include "arena/arena.h"
-#include "arena/object.h"
-#include "arena/wait.h"
+#include "sync/handle.h"
+#include "sync/holder.h"
 #include "sync/kinds.h"
 #include "sync/lock.h"
-#include "os/seeded_bug.h"
 
 struct lock {
 	struct tutti__object object;
-	atomic_u32 word;
-	atomic_u32 partner; /* stamp of the last holder */
-	struct tutti__wait_hints hints;
-	int32_t gone_pid; /* of the last holder that ended with it; written before the word becomes ABANDONED or KEPT */
-	char gone_name[TUTTI__NAME_SIZE];
+	struct tutti__holder holder;
 	bool handover; /* never changes */
 };
 
 struct tutti_lock {
 	struct tutti__reference reference;
-	struct lock *shared;
 	struct tutti__patience patience;
 };
 
-enum { TICK = 100 * 1000000 }; /* ns between looks whether the holder lives */
+static struct lock *shared_of(const tutti_lock *lock) { return (struct lock *)lock->reference.object; }
 
-static tutti_err new_handle(tutti_lock **result)
+static struct tutti__claim claim_of(tutti_lock *lock)
 {
-	*result = calloc(1, sizeof **result);
-	return *result ? TUTTI_OK : tutti__fail(TUTTI_ENOMEM, "no memory for a lock handle");
+	return (struct tutti__claim){.reference = &lock->reference,
+	                             .holder = &shared_of(lock)->holder,
+	                             .patience = &lock->patience};
 }
 
-tutti_err tutti_lock_open(tutti_lock **result, const tutti_lock_options *options)
+tutti_err tutti_lock_open(tutti_lock **lock, const tutti_lock_options *options)
 {
 	static const tutti_lock_options defaults;
+	struct tutti__reference *handle;
 	options = options ? options : &defaults;
-	tutti_arena *arena;
-	struct tutti__object *object;
-	tutti_lock *lock;
-	tutti_err err = tutti__arena_or_default(options->arena, &arena);
-	if (!err)
-		err = new_handle(&lock);
+	tutti_err err = tutti__handle_make(options->arena, TUTTI__KIND_LOCK, sizeof **lock, sizeof(struct lock),
+	                                   options->name, &handle);
 	if (err)
 		return err;
-	err = tutti__object_create(arena, TUTTI__KIND_LOCK, sizeof(struct lock), options->name, &object);
-	if (err) {
-		free(lock);
-		return err;
-	}
-	lock->shared = (struct lock *)object;
-	lock->shared->handover = options->handover;
-	tutti__object_publish(arena, TUTTI__KIND_LOCK, object, &lock->reference);
-	*result = lock;
+	*lock = (tutti_lock *)handle;
+	shared_of(*lock)->handover = options->handover;
+	tutti__handle_publish(handle);
 	return TUTTI_OK;
 }
 
-tutti_err tutti_lock_at(tutti_lock **result, tutti_arena *given, tutti_handle handle)
+tutti_err tutti_lock_at(tutti_lock **lock, tutti_arena *arena, tutti_handle handle)
 {
-	tutti_arena *arena;
-	tutti_lock *lock;
-	tutti_err err = tutti__arena_or_default(given, &arena);
+	struct tutti__reference *found;
+	tutti_err err = tutti__handle_find(arena, TUTTI__KIND_LOCK, sizeof **lock, handle, &found);
 	if (!err)
-		err = new_handle(&lock);
-	if (err)
-		return err;
-	err = tutti__reference_open(&lock->reference, arena, TUTTI__KIND_LOCK, handle);
-	if (err) {
-		free(lock);
-		return err;
-	}
-	lock->shared = (struct lock *)lock->reference.object;
-	*result = lock;
-	return TUTTI_OK;
-}
-
-void tutti_lock_close(tutti_lock *lock)
-{
-	if (!lock)
-		return;
-	tutti__reference_close(&lock->reference);
-	free(lock);
-}
-
-tutti_handle tutti_lock_handle(const tutti_lock *lock) { return tutti__reference_handle(&lock->reference); }
-
-static bool is_free(void *context)
-{
-	uint32_t holder = load_relaxed(&((struct lock *)context)->word) & TUTTI__ID_MASK;
-	return holder == 0 || holder == TUTTI__ABANDONED;
-}
-
-static void stamp(struct lock *shared) { tutti__stamp_partner(&shared->partner); }
-
-static void note_gone(struct lock *shared, const struct tutti__slot *slot)
-{
-	shared->gone_pid = slot->identity.pid;
-	memcpy(shared->gone_name, slot->name, sizeof shared->gone_name);
-}
-
-static tutti_err fail_owner_dead(const struct lock *shared)
-{
-	return tutti__fail(TUTTI_EOWNERDEAD,
-	                   "lock \"%s\" was held by pid %d \"%s\", which was killed. You hold it now; the data it guards "
-	                   "may be half changed: repair it, then go on.",
-	                   shared->object.name, shared->gone_pid, shared->gone_name);
-}
-
-static tutti_err fail_held(tutti_arena *arena, const struct lock *shared, uint32_t word, tutti_err err)
-{
-	uint32_t holder = word & TUTTI__ID_MASK;
-	if (holder == TUTTI__KEPT)
-		return tutti__fail(err,
-		                   "lock \"%s\" is held by a process that exited without releasing it. Any member may "
-		                   "release it.",
-		                   shared->object.name);
-	struct tutti__slot *slot = tutti__slot_of(arena, holder);
-	return tutti__fail(err, "lock \"%s\" is held by pid %d \"%s\". Wait longer, or look what that process does.",
-	                   shared->object.name, slot->identity.pid, slot->name);
-}
-
-/* Takes the word if it is free or abandoned. `mark`: TUTTI__WAITERS if others may sleep. */
-static bool try_take(struct lock *shared, uint32_t id, uint32_t mark, tutti_err *err)
-{
-	uint32_t word = load_acquire(&shared->word);
-	uint32_t holder = word & TUTTI__ID_MASK;
-	if (holder != 0 && holder != TUTTI__ABANDONED)
-		return false;
-	/* Acquire: pairs with the releasing exchange; makes visible what the last holder wrote. */
-	if (!cas_u32(&shared->word, word, id | mark | (word & TUTTI__WAITERS)))
-		return try_take(shared, id, mark, err);
-	stamp(shared);
-	*err = holder == TUTTI__ABANDONED ? fail_owner_dead(shared) : TUTTI_OK;
-	return true;
-}
-
-/* Sleeps while the holder holds it. The mark makes the release wake somebody. */
-static tutti_err sleep_for_holder(const struct tutti__waiting *waiting, struct lock *shared)
-{
-	uint32_t word = load_acquire(&shared->word);
-	uint32_t holder = word & TUTTI__ID_MASK;
-	if (holder == 0 || holder == TUTTI__ABANDONED)
-		return TUTTI_OK;
-	if (!(word & TUTTI__WAITERS) && !cas_u32(&shared->word, word, word | TUTTI__WAITERS))
-		return TUTTI_OK;
-	tutti_err err = tutti__wait_sleep(waiting, &shared->word, word | TUTTI__WAITERS);
-	/* After a tick, and before giving up: a killed holder has nobody else to tell of it. */
-	if ((load_relaxed(&shared->word) & TUTTI__ID_MASK) == holder && holder != TUTTI__KEPT)
-		tutti__recover_if_dead(waiting->arena, holder);
+		*lock = (tutti_lock *)found;
 	return err;
 }
 
-static tutti_err acquire_slow(tutti_lock *lock, uint32_t id, tutti_time timeout)
-{
-	struct lock *shared = lock->shared;
-	tutti_arena *arena = lock->reference.arena;
-	struct tutti__waiting waiting = {.arena = arena,
-	                                 .patience = &lock->patience,
-	                                 .hints = &shared->hints,
-	                                 .object = lock->reference.offset,
-	                                 .is_ready = is_free,
-	                                 .context = shared,
-	                                 .deadline = tutti__deadline(timeout),
-	                                 .tick = TICK};
-	tutti_err err, waited = TUTTI_OK;
-	uint32_t mark = 0;
-	for (;;) {
-		if (try_take(shared, id, mark, &err))
-			return err;
-		uint32_t word = load_acquire(&shared->word);
-		if (timeout <= 0 || waited == TUTTI_ETIMEDOUT) {
-			uint32_t holder = word & TUTTI__ID_MASK;
-			if (holder && holder != TUTTI__KEPT && tutti__recover_if_dead(arena, holder))
-				continue;
-			if (!is_free(shared))
-				return fail_held(arena, shared, word, timeout <= 0 ? TUTTI_EBUSY : TUTTI_ETIMEDOUT);
-			continue;
-		}
-		if (tutti__wait_spin(&waiting, &shared->partner))
-			continue;
-		waited = sleep_for_holder(&waiting, shared);
-		mark = TUTTI__WAITERS; /* who woke us has cleared it, and others may sleep */
-	}
-}
+void tutti_lock_close(tutti_lock *lock) { tutti__handle_close((struct tutti__reference *)lock); }
+
+tutti_handle tutti_lock_handle(const tutti_lock *lock) { return tutti__reference_handle(&lock->reference); }
 
 tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout)
 {
@@ -207,38 +67,37 @@ tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout)
 	uint32_t id = tutti__use(&lock->reference, &err);
 	if (unlikely(id == 0))
 		return err;
-	if (likely(cas_u32(&lock->shared->word, 0, id))) {
-		stamp(lock->shared);
+	if (likely(tutti__holder_take(&shared_of(lock)->holder, id)))
 		return TUTTI_OK;
-	}
-	return acquire_slow(lock, id, timeout);
+	struct tutti__claim claim = claim_of(lock);
+	return tutti__holder_wait(&claim, id, timeout);
 }
 
-static tutti_err fail_not_held(const struct lock *shared, uint32_t holder)
+bool tutti__lock_is_mine(const tutti_lock *lock)
 {
-	if (shared->handover)
-		return tutti__fail(TUTTI_EBOUND, "lock \"%s\" is not held: it was released more often than acquired.",
-		                   shared->object.name);
-	return tutti__fail(TUTTI_EPERM, "lock \"%s\" is not held by this process (%s). Release it where it was acquired.",
-	                   shared->object.name, holder ? "another one holds it" : "nobody holds it");
+	uint32_t id = load_relaxed(&lock->reference.arena->local->id); /* relaxed: our own; 0 in a forked child */
+	return id != 0 && tutti__holder_id(&shared_of(lock)->holder) == id;
 }
 
-static tutti_err release_slow(struct lock *shared, uint32_t id)
+static tutti_err fail_not_held(tutti_lock *lock)
 {
-	uint32_t word = load_acquire(&shared->word);
-	uint32_t holder = word & TUTTI__ID_MASK;
+	struct tutti__claim claim = claim_of(lock);
+	if (!shared_of(lock)->handover)
+		return tutti__holder_refuse(&claim);
+	return tutti__fail(TUTTI_EBOUND, "lock \"%s\" is not held: it was released more often than acquired.",
+	                   lock->reference.object->name);
+}
+
+static tutti_err release_slow(tutti_lock *lock, uint32_t id)
+{
+	struct lock *shared = shared_of(lock);
+	uint32_t holder = tutti__holder_id(&shared->holder);
 	bool may = shared->handover ? holder != 0 : holder == id || holder == TUTTI__KEPT;
 	if (!may)
-		return fail_not_held(shared, holder);
+		return fail_not_held(lock);
 	if (holder != id)
-		stamp(shared);
-	/* Release: pairs with the acquire in try_take. */
-	word = exchange_acq_rel(&shared->word, 0);
-	if (word == 0)
-		return fail_not_held(shared, 0); /* another one was quicker */
-	if (word & TUTTI__WAITERS)
-		tutti__os.futex_wake(&shared->word, 1);
-	return TUTTI_OK;
+		tutti__holder_stamp(&shared->holder);
+	return tutti__holder_let_go(&shared->holder) ? TUTTI_OK : fail_not_held(lock); /* another one was quicker */
 }
 
 tutti_err tutti_lock_release(tutti_lock *lock)
@@ -247,66 +106,34 @@ tutti_err tutti_lock_release(tutti_lock *lock)
 	uint32_t id = tutti__use(&lock->reference, &err);
 	if (unlikely(id == 0))
 		return err;
-	if (likely(cas_u32(&lock->shared->word, id, 0)))
+	/* Release: pairs with the acquire in tutti__holder_take and try_take. */
+	if (likely(cas_u32(&shared_of(lock)->holder.word, id, 0)))
 		return TUTTI_OK;
-	return release_slow(lock->shared, id);
+	return release_slow(lock, id);
 }
 
 tutti_err tutti_lock_abandon(tutti_lock *lock)
 {
 	tutti_err err;
-	struct lock *shared = lock->shared;
 	uint32_t id = tutti__use(&lock->reference, &err);
-	if (unlikely(id == 0))
+	if (id == 0)
 		return err;
-	for (;;) {
-		uint32_t word = load_acquire(&shared->word);
-		if ((word & TUTTI__ID_MASK) != id)
-			return tutti__fail(TUTTI_EPERM, "lock \"%s\" is not held by this process, and cannot be abandoned by it.",
-			                   shared->object.name);
-		if (shared->gone_pid == 0) /* else it tells of the one that was killed */
-			note_gone(shared, tutti__slot_of(lock->reference.arena, id));
-		/* Release: pairs with the acquire in try_take. */
-		if (cas_u32(&shared->word, word, TUTTI__ABANDONED | (word & TUTTI__WAITERS))) {
-			tutti__os.futex_wake(&shared->word, 1);
-			return TUTTI_OK;
-		}
-	}
-}
-
-bool tutti__lock_is_mine(const tutti_lock *lock)
-{
-	uint32_t id = load_relaxed(&lock->reference.arena->local->id); /* relaxed: our own; 0 in a forked child */
-	return id != 0 && (load_relaxed(&lock->shared->word) & TUTTI__ID_MASK) == id;
+	struct tutti__holder *holder = &shared_of(lock)->holder;
+	if (tutti__holder_id(holder) != id)
+		return fail_not_held(lock);
+	tutti__holder_abandon(holder);
+	return TUTTI_OK;
 }
 
 int tutti_lock_holder(const tutti_lock *lock)
 {
-	uint32_t holder = load_relaxed(&lock->shared->word) & TUTTI__ID_MASK;
-	if (holder == 0)
-		return 0;
-	if (holder == TUTTI__KEPT)
-		return lock->shared->gone_pid;
-	if (holder == TUTTI__ABANDONED || tutti__member_is_dead(lock->reference.arena, holder))
-		return -1;
-	return tutti__member_pid(lock->reference.arena, holder);
+	return tutti__holder_pid(lock->reference.arena, &shared_of(lock)->holder);
 }
 
 static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean)
 {
 	(void)owner;
-	struct lock *shared = tutti__at(arena, offset);
-	for (;;) {
-		uint32_t word = load_acquire(&shared->word);
-		if ((word & TUTTI__ID_MASK) != dead)
-			return;
-		note_gone(shared, tutti__slot_of(arena, dead));
-		uint32_t next = (clean ? TUTTI__KEPT : TUTTI__BUG(13) ? 0 : TUTTI__ABANDONED) | (word & TUTTI__WAITERS);
-		if (cas_u32(&shared->word, word, next)) {
-			tutti__os.futex_wake(&shared->word, 1);
-			return;
-		}
-	}
+	tutti__holder_recover(arena, &((struct lock *)tutti__at(arena, offset))->holder, dead, clean);
 }
 
 const struct tutti__kind tutti__lock_kind = {.name = "lock", .is_object = true, .recover = recover};

@@ -220,6 +220,24 @@ static void another_thread_may_sleep_on_a_ticket(void **state)
 	close_scene();
 }
 
+/* Whatever an await answers, the ticket stays enlisted until it is given up. */
+static void an_awaited_ticket_stays_enlisted(void **state)
+{
+	uint64_t ticket;
+	(void)state;
+	open_scene();
+	OK(tutti_condition_enlist(scene.condition, &ticket));
+	EXPECT(TUTTI_ETIMEDOUT, tutti_condition_await(scene.condition, ticket, TUTTI_NOW));
+	EXPECT(TUTTI_ETIMEDOUT, tutti_condition_await(scene.condition, ticket, tutti_ms(3)));
+	assert_int_equal(tutti_condition_waiters(scene.condition), 1);
+	OK(tutti_condition_notify(scene.condition, 1, NULL));
+	OK(tutti_condition_await(scene.condition, ticket, TUTTI_NOW));
+	OK(tutti_condition_await(scene.condition, ticket, TUTTI_FOREVER));
+	assert_true(tutti_condition_leave(scene.condition, ticket));
+	EXPECT(TUTTI_EINVAL, tutti_condition_await(scene.condition, ticket, TUTTI_NOW));
+	close_scene();
+}
+
 static bool is_seven(void *context) { return load_relaxed(&((struct seen *)context)->value) == 7; }
 
 static void wait_for_seven(void *context)
@@ -347,6 +365,7 @@ int main(int argc, char **argv)
 		TEST(who_came_first_is_notified_first),
 		TEST(all_are_notified_also_a_hundred),
 		TEST(tickets_are_for_one_sleep_of_their_member),
+		TEST(an_awaited_ticket_stays_enlisted),
 		TEST(another_thread_may_sleep_on_a_ticket),
 		TEST(wait_for_waits_until_it_is_true),
 		TEST(a_signal_interrupts_waiting),

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tutti._tutti.Condition: a condition of the core and the Python lock that goes with it.
+ *
+ * A wait enlists while it has the lock, releases it, waits without it and takes it again; only then it gives
+ * up its ticket, so that a notification for a waiter that is killed before that goes to the next. A wait that ends
+ * with an exception passes a notification that it got on.
+ */
+#include "abandoned.h"
+#include "arguments.h"
+#include "errors.h"
+#include "guard.h"
+#include "wait.h"
+
+PY_KIND_FUNCTIONS(condition)
+
+struct py_condition {
+	struct py_shared shared;
+	PyObject *lock; /* a Lock or an RLock; NULL until __init__ or _rebuilt */
+};
+
+static const struct py_kind kind = {.handle = handle_of_condition, .open = open_condition, .close = close_condition};
+
+static PyObject *new_condition(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords))
+{
+	return py_shared_new(type, &kind);
+}
+
+static int set_lock(PyObject *self, PyObject *lock)
+{
+	struct py_condition *condition = (struct py_condition *)self;
+	struct py_guard guard;
+	if (py_guard_of(condition->shared.state, lock, &guard) < 0)
+		return -1;
+	Py_INCREF(lock);
+	Py_XSETREF(condition->lock, lock);
+	return 0;
+}
+
+static int init(PyObject *self, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = {"lock", "name", NULL};
+	PyObject *lock, *name = NULL;
+	tutti_condition_options options = {0};
+	tutti_condition *condition;
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|$O:Condition", names, &lock, &name) ||
+	    py_name(name, &options.name) < 0 || py_shared_is_fresh(self) < 0 || set_lock(self, lock) < 0)
+		return -1;
+	return py_shared_made(self, tutti_condition_open(&condition, &options), &condition);
+}
+
+static PyObject *open_existing(PyObject *type, PyObject *handle)
+{
+	return py_shared_open((PyTypeObject *)type, &kind, handle);
+}
+
+static PyObject *rebuilt(PyObject *self, PyObject *lock)
+{
+	if (set_lock(self, lock) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static int traverse(PyObject *self, visitproc visit, void *arg)
+{
+	Py_VISIT(((struct py_condition *)self)->lock);
+	return py_shared_traverse(self, visit, arg);
+}
+
+static int clear(PyObject *self)
+{
+	Py_CLEAR(((struct py_condition *)self)->lock);
+	return py_shared_clear(self);
+}
+
+static void dealloc(PyObject *self)
+{
+	PyObject_GC_UnTrack(self);
+	Py_CLEAR(((struct py_condition *)self)->lock);
+	py_shared_dealloc(self);
+}
+
+static tutti_condition *condition_of(PyObject *self) { return ((struct py_shared *)self)->object; }
+
+/* The guard, if this thread holds it; -1 with AssertionError(`text`) if not. */
+static int held_guard(PyObject *self, const char *text, struct py_guard *guard)
+{
+	struct py_condition *condition = (struct py_condition *)self;
+	if (py_shared_check(self) < 0)
+		return -1;
+	if (!condition->lock)
+		return py_shared_fail(self);
+	if (py_guard_of(condition->shared.state, condition->lock, guard) < 0)
+		return -1;
+	if (guard->is_mine(guard->lock))
+		return 0;
+	PyErr_SetString(PyExc_AssertionError, text);
+	return -1;
+}
+
+/* --- wait --------------------------------------------------------------------------------------------------- */
+
+struct ticket {
+	tutti_condition *condition;
+	uint64_t number;
+};
+
+static tutti_err attempt(void *context, tutti_time timeout)
+{
+	struct ticket *ticket = context;
+	return tutti_condition_await(ticket->condition, ticket->number, timeout);
+}
+
+/* Takes the lock again. 0, or -1 with an exception, which replaces one that is set: as a `finally` would. */
+static int take_again(const struct py_guard *guard, uint32_t depth)
+{
+	PyObject *type, *value, *traceback;
+	PyErr_Fetch(&type, &value, &traceback);
+	int answer = guard->acquire_all(guard->lock, depth);
+	PyObject *result = NULL;
+	if (answer == TUTTI_OK) {
+		PyErr_Restore(type, value, traceback);
+		return 0;
+	}
+	result = py_acquired(guard->lock, answer, guard->abandon);
+	if (result == Py_True) {
+		Py_DECREF(result);
+		PyErr_Restore(type, value, traceback);
+		return 0;
+	}
+	Py_XDECREF(result);
+	Py_XDECREF(type);
+	Py_XDECREF(value);
+	Py_XDECREF(traceback);
+	return -1;
+}
+
+static PyObject *wait_enlisted(const struct py_guard *guard, struct ticket *ticket, tutti_time timeout)
+{
+	uint32_t depth;
+	tutti_err err = guard->release_all(guard->lock, &depth);
+	if (err) {
+		tutti_condition_leave(ticket->condition, ticket->number);
+		return py_raise(guard->lock->state, err);
+	}
+	int answer = py_wait(attempt, ticket, timeout);
+	if (answer > TUTTI_OK && !py_is_not_yet(answer))
+		py_raise(guard->lock->state, (tutti_err)answer);
+	int taken = take_again(guard, depth);
+	bool notified = tutti_condition_leave(ticket->condition, ticket->number);
+	if (taken == 0 && !PyErr_Occurred())
+		return PyBool_FromLong(notified);
+	if (notified)
+		tutti_condition_notify(ticket->condition, 1, NULL);
+	return NULL;
+}
+
+static PyObject *wait_for_it(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords)
+{
+	tutti_time timeout;
+	struct py_guard guard;
+	if (py_timeout_argument("wait", args, nargs, keywords, &timeout) < 0 ||
+	    held_guard(self, "must acquire() condition before using wait()", &guard) < 0)
+		return NULL;
+	struct ticket ticket = {.condition = condition_of(self)};
+	tutti_err err = tutti_condition_enlist(ticket.condition, &ticket.number);
+	if (err)
+		return py_raise(guard.lock->state, err);
+	return wait_enlisted(&guard, &ticket, timeout);
+}
+
+/* --- notify ------------------------------------------------------------------------------------------------- */
+
+static PyObject *notify_count(PyObject *self, uint32_t number)
+{
+	struct py_guard guard;
+	if (held_guard(self, "lock is not owned", &guard) < 0)
+		return NULL;
+	return number == 0 ? Py_NewRef(Py_None)
+	                   : py_shared_done(self, tutti_condition_notify(condition_of(self), number, NULL));
+}
+
+static PyObject *notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords)
+{
+	static const char *const names[] = {"n"};
+	PyObject *value;
+	if (py_arguments("notify", names, 1, args, nargs, keywords, &value) < 0)
+		return NULL;
+	int overflow = 0;
+	long long number = value ? PyLong_AsLongLongAndOverflow(value, &overflow) : 1;
+	if (number == -1 && PyErr_Occurred())
+		return NULL;
+	if (overflow < 0 || number < 0)
+		number = 0;
+	return notify_count(self, overflow > 0 || number > UINT32_MAX ? UINT32_MAX : (uint32_t)number);
+}
+
+static PyObject *notify_all(PyObject *self, PyObject *Py_UNUSED(ignored)) { return notify_count(self, UINT32_MAX); }
+
+static PyObject *waiters(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+	return py_shared_check(self) < 0 ? NULL : PyLong_FromUnsignedLong(tutti_condition_waiters(condition_of(self)));
+}
+
+static PyMethodDef methods[] = {
+	{"_open", open_existing, METH_O | METH_CLASS,
+     "_open(handle)\n--\n\nA condition on the existing one of that handle. Give it its lock with _rebuilt()."},
+	{"_rebuilt", rebuilt, METH_O, "_rebuilt(lock)\n--\n\nThe lock of one that was opened by its handle."},
+	{"wait", (PyCFunction)(void (*)(void))wait_for_it, METH_FASTCALL | METH_KEYWORDS,
+     "wait(timeout=None)\n--\n\n"
+     "Gives the lock up, waits for a notification, up to timeout seconds, and takes the lock again. Returns "
+     "whether it was notified."},
+	{"notify", (PyCFunction)(void (*)(void))notify, METH_FASTCALL | METH_KEYWORDS,
+     "notify(n=1)\n--\n\nWakes up to n waiters, those that came first. Waits for none of them."},
+	{"notify_all", notify_all, METH_NOARGS, "notify_all()\n--\n\nWakes all waiters. Waits for none of them."},
+	{"_waiters", waiters, METH_NOARGS, "_waiters()\n--\n\nHow many wait."},
+	{NULL},
+};
+
+static PyMemberDef members[] = {
+	{"_lock", T_OBJECT_EX, offsetof(struct py_condition, lock), READONLY, "The lock that goes with it."},
+	{NULL},
+};
+
+static PyType_Slot slots[] = {
+	{Py_tp_doc, "A condition that threads and processes wait for, with a lock."},
+	{Py_tp_new, new_condition},
+	{Py_tp_init, init},
+	{Py_tp_traverse, traverse},
+	{Py_tp_clear, clear},
+	{Py_tp_dealloc, dealloc},
+	{Py_tp_methods, methods},
+	{Py_tp_members, members},
+	{0, NULL},
+};
+
+static PyType_Spec spec = {
+	.name = "tutti._tutti.Condition",
+	.basicsize = sizeof(struct py_condition),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+	.slots = slots,
+};
+
+int py_add_condition(PyObject *module)
+{
+	return py_add_kind(module, &py_state_of_module(module)->condition_type, &spec);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "arena/arena.h"
+#include "sync/handle.h"
+
+static tutti_err prepare(tutti_arena *given, enum tutti__kind_number kind, size_t handle_size, tutti_arena **arena,
+                         struct tutti__reference **handle)
+{
+	tutti_err err = tutti__arena_or_default(given, arena);
+	if (err)
+		return err;
+	*handle = calloc(1, handle_size);
+	return *handle ? TUTTI_OK : tutti__fail(TUTTI_ENOMEM, "no memory for a handle on a %s", tutti__kinds[kind]->name);
+}
+
+tutti_err tutti__handle_make(tutti_arena *given, enum tutti__kind_number kind, size_t handle_size, size_t object_size,
+                             const char *name, struct tutti__reference **result)
+{
+	tutti_arena *arena;
+	struct tutti__reference *handle;
+	tutti_err err = prepare(given, kind, handle_size, &arena, &handle);
+	if (err)
+		return err;
+	handle->arena = arena;
+	handle->kind = (uint8_t)kind;
+	err = tutti__object_create(arena, kind, object_size, name, &handle->object);
+	if (err)
+		free(handle);
+	else
+		*result = handle;
+	return err;
+}
+
+void tutti__handle_publish(struct tutti__reference *handle)
+{
+	tutti__object_publish(handle->arena, (enum tutti__kind_number)handle->kind, handle->object, handle);
+}
+
+tutti_err tutti__handle_find(tutti_arena *given, enum tutti__kind_number kind, size_t handle_size, tutti_handle value,
+                             struct tutti__reference **result)
+{
+	tutti_arena *arena;
+	struct tutti__reference *handle;
+	tutti_err err = prepare(given, kind, handle_size, &arena, &handle);
+	if (!err && (err = tutti__reference_open(handle, arena, kind, value)) != TUTTI_OK)
+		free(handle);
+	else if (!err)
+		*result = handle;
+	return err;
+}
+
+void tutti__handle_close(struct tutti__reference *handle)
+{
+	if (!handle)
+		return;
+	tutti__reference_close(handle);
+	free(handle);
+}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""What all tests share: the start methods, and a count of everything that a test might leave behind."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import threading
+import time
+
+import pytest
+
+import tutti
+from tutti import _tutti
+
+METHODS = ("fork", "spawn", "forkserver")
+
+
+@pytest.fixture(params=METHODS)
+def ctx(request):
+    """Each start method's context."""
+    return tutti.get_context(request.param)
+
+
+def nothing():
+    pass
+
+
+@pytest.fixture(scope="session", autouse=True)
+def helpers():
+    """What the standard library starts once and keeps: the resource tracker, the fork server, its heap."""
+    kept = tutti.RawValue("q")
+    for method in METHODS:
+        process = tutti.get_context(method).Process(target=nothing)
+        process.start()
+        process.join()
+        process.close()
+    yield kept
+
+
+def descriptors() -> dict[str, str]:
+    found = {}
+    for entry in os.listdir("/proc/self/fd"):
+        try:
+            found[entry] = os.readlink(f"/proc/self/fd/{entry}")
+        except FileNotFoundError:
+            pass  # that of the listing itself
+    return found
+
+
+def threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def in_use() -> dict[str, object]:
+    """Everything of this process and its arena that must be the same before and after a test."""
+    gc.collect()
+    _tutti._settle_forks()
+    _tutti._arena_sweep()
+    usage = _tutti._arena_usage()
+    return {
+        "live blocks": usage["live_blocks"],
+        "members": usage["members"],
+        "descriptors": descriptors(),
+        "threads": threads(),
+        "Python threads": threading.active_count(),
+        "children": len(multiprocessing.active_children()),
+    }
+
+
+@pytest.fixture(autouse=True)
+def leaks(helpers):
+    """Fails a test that leaves anything behind: exactly, after what is on its way has arrived."""
+    before = in_use()
+    yield
+    deadline = time.monotonic() + 5
+    while (after := in_use()) != before and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    assert after == before

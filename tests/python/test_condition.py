@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: MIT
+"""Condition: multiprocessing's semantics; deaths and signals."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import time
+
+import pytest
+from support import run, started, until
+
+import tutti
+
+
+@pytest.fixture(params=["Lock", "RLock"])
+def new(request):
+    """Makes a condition; a fixture's own value would outlive the count of what is left."""
+    return lambda: tutti.Condition(getattr(tutti, request.param)())
+
+
+def sleep_on(condition, woken, timeout=None):
+    with condition:
+        if condition.wait(timeout):
+            woken.release()
+
+
+def waiters(condition):
+    return condition._sleeping_count.get_value() - condition._woken_count.get_value()
+
+
+def test_the_lock_must_be_held(new):
+    condition = new()
+    for call in (lambda: condition.wait(), lambda: condition.wait(0.1)):
+        with pytest.raises(AssertionError, match=r"^must acquire\(\) condition before using wait\(\)$"):
+            call()
+    for call in (condition.notify, condition.notify_all, lambda: condition.notify(3)):
+        with pytest.raises(AssertionError, match="^lock is not owned$"):
+            call()
+    with pytest.raises(AssertionError):
+        condition.wait_for(lambda: False, 0.1)
+
+
+def test_another_threads_lock_is_not_mine(new):
+    condition = new()
+    thread = threading.Thread(target=condition.acquire)
+    thread.start()
+    thread.join()
+    with pytest.raises(AssertionError):
+        condition.notify()
+    with pytest.raises(AssertionError):
+        condition.wait(0)
+
+
+def test_default_lock_is_an_rlock():
+    condition = tutti.Condition()
+    assert type(condition._lock) is tutti.RLock
+    with condition, condition:
+        assert repr(condition) == "<Condition(<RLock(MainProcess, 2)>, 0)>"
+
+
+def test_a_wait_that_times_out(new):
+    condition = new()
+    with condition:
+        for timeout in (0, -1, 0.02):
+            begin = time.monotonic()
+            assert condition.wait(timeout) is False
+            assert time.monotonic() - begin < 5
+        assert condition._lock._is_mine()
+        assert waiters(condition) == 0
+
+
+def test_all_levels_are_given_up_and_taken_again():
+    condition, woken = tutti.Condition(), tutti.Semaphore(0)
+    thread = threading.Thread(target=sleep_on, args=(condition, woken))
+    with condition, condition, condition:
+        assert condition.wait(0.01) is False
+        assert condition._lock._count() == 3
+    thread.start()
+    until(lambda: waiters(condition) == 1)
+    with condition, condition:
+        condition.notify()
+    thread.join()
+    assert woken.get_value() == 1
+
+
+@pytest.mark.parametrize("number, expected", [(1, 1), (2, 2), (0, 0), (-5, 0), (100, 3), (2**70, 3)])
+def test_notify_wakes_that_many(new, number, expected):
+    condition = new()
+    woken = tutti.Semaphore(0)
+    threads = [threading.Thread(target=sleep_on, args=(condition, woken)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    until(lambda: waiters(condition) == 3)
+    with condition:
+        condition.notify(n=number)
+    until(lambda: woken.get_value() == expected)
+    until(lambda: waiters(condition) == 3 - expected)
+    with condition:
+        condition.notify_all()
+    for thread in threads:
+        thread.join()
+    assert woken.get_value() == 3
+
+
+def test_notify_without_waiters_is_not_kept(new):
+    condition = new()
+    with condition:
+        condition.notify()
+        condition.notify_all()
+        assert condition.wait(0.01) is False
+    with condition:
+        with pytest.raises(TypeError):
+            condition.notify("1")
+
+
+def test_wait_for(new):
+    condition = new()
+    state = []
+    with condition:
+        assert condition.wait_for(lambda: "at once") == "at once"
+        assert condition.wait_for(lambda: 0, timeout=0.02) == 0
+    thread = threading.Thread(target=lambda: (condition.acquire(), state.append(7), condition.notify(), condition.release()))
+    with condition:
+        thread.start()
+        assert condition.wait_for(lambda: state, timeout=20) == [7]
+    thread.join()
+
+
+def test_between_processes(ctx):
+    condition, woken = ctx.Condition(), ctx.Semaphore(0)
+    processes = [ctx.Process(target=sleep_on, args=(condition, woken)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    until(lambda: waiters(condition) == 3)
+    with condition:
+        condition.notify(2)
+    until(lambda: woken.get_value() == 2)
+    with condition:
+        condition.notify_all()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+        process.close()
+    assert woken.get_value() == 3
+
+
+def test_a_lock_that_is_none():
+    for wrong in (3, "lock", threading.Lock(), tutti.Semaphore()):
+        with pytest.raises(TypeError, match="needs a Lock or an RLock"):
+            tutti.Condition(wrong)
+
+
+def test_a_copy_is_the_same(new):
+    condition = new()
+    copy = pickle.loads(pickle.dumps(condition))
+    woken = tutti.Semaphore(0)
+    thread = threading.Thread(target=sleep_on, args=(copy, woken))
+    thread.start()
+    until(lambda: waiters(condition) == 1)
+    with condition:
+        condition.notify()
+    thread.join()
+    assert type(copy._lock) is type(condition._lock) and woken.get_value() == 1
+
+
+def test_a_copy_without_its_lock():
+    condition = tutti.Condition()
+    copy = tutti.Condition._open(condition._handle())
+    with pytest.raises(ValueError):
+        copy.wait(0)
+    with pytest.raises(TypeError):
+        copy._rebuilt(3)
+
+
+def test_a_killed_waiter_holds_up_nobody(ctx):
+    condition, woken = ctx.Condition(), ctx.Semaphore(0)
+    with started(ctx, sleep_on, condition, woken) as process:
+        until(lambda: waiters(condition) == 1)
+        process.kill()
+        process.join()
+        thread = threading.Thread(target=sleep_on, args=(condition, woken))
+        thread.start()
+        until(lambda: waiters(condition) >= 1 and thread.is_alive())
+        begin = time.monotonic()
+        while thread.is_alive():
+            with condition:
+                condition.notify()
+            assert time.monotonic() - begin < 5
+        thread.join()
+
+
+def hold_and_die(condition, ready):
+    with condition:
+        ready.set()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_notifier_is_told_of_by_the_lock(ctx):
+    condition, ready = ctx.Condition(), ctx.Event()
+    run(ctx, hold_and_die, condition, ready, exitcode=-signal.SIGKILL)
+    with pytest.raises(tutti.AbandonedLockError):
+        condition.acquire()
+    condition.release()
+
+
+def test_keyboard_interrupt_ends_the_wait_with_the_lock_held(new):
+    condition = new()
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with condition:
+        with pytest.raises(KeyboardInterrupt):
+            condition.wait()
+        assert condition._lock._is_mine()
+        assert waiters(condition) == 0
+    until(lambda: threading.active_count() == 1)
+
+
+def test_a_handler_that_raises_nothing_loses_no_notification(new):
+    condition = new()
+    calls = []
+    old = signal.signal(signal.SIGALRM, lambda *args: calls.append(1))
+    try:
+        for _ in range(20):
+            thread = threading.Thread(target=notify_once, args=(condition,))
+            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+            with condition:
+                thread.start()
+                assert condition.wait(20) is True
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            thread.join()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert calls
+
+
+def notify_once(condition):
+    until(lambda: waiters(condition) == 1)
+    threading.Event().wait(0.005)
+    with condition:
+        condition.notify()
+
+
+def test_cycles_are_collected():
+    condition = tutti.Condition()
+    condition.itself = condition
+    condition._lock.condition = condition
