@@ -35,19 +35,23 @@ class _SimpleCore(_tutti.SimpleQueue, _Core):
 
 
 class _Reader:
-    """What stands for ``_reader``: waits and reads like the reading end of the pipe that is not there."""
+    """What stands for ``_reader``: waits and reads like the reading end of the pipe that is not there.
+
+    Closing it leaves the queue as it is: a pool's worker closes the end that it does not use, and puts.
+    """
 
     readable, writable = True, False
 
     def __init__(self, core: Any) -> None:
         self._core = core
+        self._is_closed = self._is_drained = False
 
     @property
     def closed(self) -> bool:
-        return bool(self._core._closed)
+        return self._is_closed or bool(self._core._closed)
 
     def _check(self) -> None:
-        if self._core._closed:
+        if self.closed:
             raise OSError("handle is closed")
 
     def fileno(self) -> int:
@@ -60,13 +64,45 @@ class _Reader:
 
     def recv(self) -> Any:
         self._check()
+        if self._is_drained:
+            return self._get_now()
         return self._core.get()
+
+    def _get_now(self) -> Any:
+        try:
+            return self._core.get_nowait()
+        except Empty:
+            return None
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
         return pickle.dumps(self.recv())
 
     def close(self) -> None:
-        self._core.close()
+        self._is_closed = True
+
+
+class _ReadLock:
+    """What stands for ``_rlock``, which no reader needs here.
+
+    A pool that is terminated takes it, polls and receives until nothing is left. Its workers still read, so
+    from then on receiving does not wait.
+    """
+
+    def __init__(self, reader: _Reader) -> None:
+        self._reader = reader
+
+    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+        self._reader._is_drained = True
+        return True
+
+    def release(self) -> None:
+        self._reader._is_drained = False
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: Any) -> None:
+        self.release()
 
 
 class _Writer:
@@ -103,6 +139,9 @@ _FACADES = {"_reader": _Reader, "_writer": _Writer}
 def _facade(owner: Any, name: str) -> Any:
     """For __getattr__: made when somebody asks."""
     core = owner.__dict__.get("_core")
+    if core is not None and name == "_rlock":
+        lock = owner.__dict__[name] = _ReadLock(owner._reader)
+        return lock
     if core is None or name not in _FACADES:
         raise AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}")
     facade = owner.__dict__[name] = _FACADES[name](core)
@@ -312,6 +351,7 @@ class SimpleQueue(queues.SimpleQueue):  # type: ignore[type-arg]
             self.__dict__.pop(name, None)
         self._reader.close()
         self._writer.close()
+        self._core.close()
 
     def put(self, obj: Any) -> None:
         if "_core" in self.__dict__:
