@@ -38,7 +38,11 @@ static int read_bound(PyObject *value, const char *what, uint64_t *bound)
 	if (!value || value == Py_None)
 		return 0;
 	int overflow;
-	long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+	PyObject *index = PyNumber_Index(value);
+	if (!index)
+		return -1;
+	long long number = PyLong_AsLongLongAndOverflow(index, &overflow);
+	Py_DECREF(index);
 	if (number == -1 && PyErr_Occurred())
 		return -1;
 	if (overflow > 0) {

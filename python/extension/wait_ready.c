@@ -11,7 +11,7 @@
 static int descriptor_of(PyObject *object)
 {
 	PyObject *number = PyLong_Check(object) ? Py_NewRef(object) : PyObject_CallMethod(object, "fileno", NULL);
-	int descriptor = number ? _PyLong_AsInt(number) : -1;
+	long descriptor = number ? PyLong_AsLong(number) : -1;
 	Py_XDECREF(number);
 	if (PyErr_Occurred()) {
 		if (PyErr_ExceptionMatches(PyExc_AttributeError) || PyErr_ExceptionMatches(PyExc_TypeError) ||
@@ -19,9 +19,10 @@ static int descriptor_of(PyObject *object)
 			PyErr_Format(PyExc_ValueError, "Invalid file object: %R", object);
 		return -1;
 	}
-	if (descriptor < 0)
-		PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %d", descriptor);
-	return descriptor;
+	if (descriptor >= 0 && descriptor <= INT_MAX)
+		return (int)descriptor;
+	PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %ld", descriptor);
+	return -1;
 }
 
 static PyObject *ready_ones(PyObject *objects, const struct pollfd *polled, size_t count)
