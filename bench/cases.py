@@ -5,9 +5,10 @@ import os
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, POOL, IDLE, RECOVERY, MEMORY, WAITSET = (
+QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, TRIPS, POOL, IDLE, RECOVERY, MEMORY, WAITSET = (
     "bench_" + name for name in
-    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "pool", "idle", "recovery", "memory", "waitset"))
+    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "sync", "pool", "idle", "recovery", "memory",
+     "waitset"))
 
 
 @dataclass
@@ -101,7 +102,19 @@ def latency(how, carriers, samples, quick_samples):
     return [Side(name, program(LATENCY, name, how, samples, quick=(name, how, quick_samples))) for name in carriers]
 
 
+def trips(how, ways, samples, quick_samples):
+    return [Side(name, program(TRIPS, name, how, samples, quick=(name, how, quick_samples))) for name in ways]
+
+
 MIB = 1 << 20
+
+# Each kind of lock, and its counterpart in libc.
+SYNC = [
+    ("rlock", "recursive", "recursive mutex"),
+    ("semaphore", "sem_t", "sem_t"),
+    ("rwlock-read", "pthread-read", "pthread_rwlock"),
+    ("rwlock-write", "pthread-write", "pthread_rwlock"),
+]
 
 CASES = [
     Case("queue 64 B, 1 to 1", 9, 1, streams(64, 1, 1)),
@@ -119,6 +132,11 @@ CASES = [
     Case("latency asleep", 7, 1, latency("asleep", ("tutti", "futex"), 60, 10)),
     Case("latency one CPU", 7, 1, latency("onecpu", ("tutti", "futex"), 200, 50)),
     Case("lock", 9, 1, [Side("tutti", program(LOCK, "tutti")), Side("mutex", program(LOCK, "mutex"))]),
+    *(Case(f"sync, {ours}", 9, 1, [Side(ours, program(LOCK, ours)), Side(theirs, program(LOCK, theirs))])
+      for ours, theirs, _ in SYNC),
+    Case("round trip awake", 9, 1, trips("awake", ("event", "condition", "barrier", "line"), 1000, 200)),
+    Case("round trip, one CPU", 5, 1, [*trips("onecpu", ("event", "condition", "barrier"), 100, 20),
+                                       *latency("onecpu", ("futex",), 100, 20)]),
     Case("pool, one task", 9, 1, [
         Side("tutti", program(POOL, "trip", 20000, quick=("trip", 2000))),
         Side("line", program(LATENCY, "line", "awake", 1000))]),
@@ -163,6 +181,15 @@ def one_way(what, case, theirs, against, need):
     return Row("latency", what, Value(case, "tutti", key), Value(case, theirs, key), against, "<=", need, "ns")
 
 
+def round_trips(name):
+    key = "trip_ns"
+    return [Row("sync", f"{name}, there and back, awake", Value("round trip awake", name, key),
+                Value("round trip awake", "line", key), "cache line, both ways", "<=", 10, "ns"),
+            Row("sync", f"{name}, there and back, one CPU", Value("round trip, one CPU", name, key),
+                Value("round trip, one CPU", "futex", "one_way_ns", 2), "futex, both ways", "<=", 2, "ns",
+                required=False)]
+
+
 def alone(group, what, case, key, need, unit, worst=False):
     return Row(group, what, Value(case, "tutti", key), None, "-", "<=", need, unit, worst=worst)
 
@@ -192,6 +219,9 @@ ROWS = [
     one_way("one way, both on one CPU", "latency one CPU", "futex", "futex ping-pong", 1.5),
     Row("lock", "lock + unlock, uncontended", Value("lock", "tutti", "pair_ns"), Value("lock", "mutex", "pair_ns"),
         "robust mutex", "<=", 1, "ns"),
+    *(Row("sync", ours + ", uncontended", Value(f"sync, {ours}", ours, "pair_ns"),
+          Value(f"sync, {ours}", theirs, "pair_ns"), against, "<=", 2, "ns") for ours, theirs, against in SYNC),
+    *round_trips("event"), *round_trips("condition"), *round_trips("barrier"),
     Row("pool", "empty task, there and back", Value("pool, one task", "tutti", "trip_ns"),
         Value("pool, one task", "line", "one_way_ns", 2), "cache line, both ways", "<=", 10, "ns"),
     bulk("empty tasks in bulk: map", "map"),

@@ -32,8 +32,8 @@ elseif(unit_tests)
 	message(STATUS "cmocka was not found: tests/unit is left out (package libcmocka-dev)")
 endif()
 
-# crash and chaos: a folder's own CMakeLists.txt, or one program of all its files.
-foreach(ring IN ITEMS crash:crash_ring chaos:chaos)
+# crash, chaos, wakes: a folder's own CMakeLists.txt, or one program of all its files.
+foreach(ring IN ITEMS crash:crash_ring chaos:chaos wakes:wakes)
 	string(REPLACE ":" ";" ring ${ring})
 	list(GET ring 0 folder)
 	list(GET ring 1 program)

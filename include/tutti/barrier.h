@@ -23,7 +23,7 @@ typedef struct tutti_barrier_options {
 	const char *name; /* at most 39 bytes, for errors and views; default: "barrier" */
 } tutti_barrier_options;
 
-/* Makes one for `parties` (1 or more). `options` may be NULL. TUTTI_ENOMEM, TUTTI_EINVAL. */
+/* Makes one for `parties` (1 to 1,048,576). `options` may be NULL. TUTTI_ENOMEM, TUTTI_EINVAL. */
 TUTTI_API tutti_err tutti_barrier_open(tutti_barrier **barrier, uint32_t parties, const tutti_barrier_options *options);
 
 /* Opens an existing one. TUTTI_ESTALE, TUTTI_EFOREIGN, TUTTI_EKIND. `arena` NULL: the default one. */
@@ -37,10 +37,11 @@ TUTTI_API tutti_handle tutti_barrier_handle(const tutti_barrier *barrier);
 /*
  * Waits until all parties are there. The one that comes last runs `action(context)` (may be
  * NULL) while the others still wait; false from it breaks the barrier.
- * `index` (may be NULL): 0 to parties - 1, in order of arrival.
+ * `index` (may be NULL): 0 to parties - 1, a different one for each party of a round.
  * TUTTI_EBROKEN: broken, by a time-out, an abort, a reset, a failed action or a death (the text says
  * which). The caller's own time-out is TUTTI_EBROKEN too. TUTTI_EINTR: a signal handler ran; the caller
- * no longer waits, the barrier is as before.
+ * no longer waits, the barrier is as before (not while an action runs). TUTTI_ETIMEDOUT: one party too many
+ * came, while the action of a complete round ran; the barrier is as before. TUTTI_ENOMEM.
  */
 TUTTI_API tutti_err tutti_barrier_wait(tutti_barrier *barrier, bool (*action)(void *context), void *context,
                                        uint32_t *index, tutti_time timeout);

@@ -42,6 +42,7 @@ TUTTI_API tutti_handle tutti_condition_handle(const tutti_condition *condition);
  * With the lock held: gives it up, waits for a notification, takes it again (without limit).
  * TUTTI_OK: notified. TUTTI_ETIMEDOUT, TUTTI_EINTR: not; the lock is held all the same.
  * TUTTI_EOWNERDEAD: notified or not, the lock's last holder was killed. TUTTI_EPERM: the lock is not held.
+ * TUTTI_ENOMEM: no room for one more waiter, the lock is held.
  */
 TUTTI_API tutti_err tutti_condition_wait(tutti_condition *condition, struct tutti_lock *lock, tutti_time timeout);
 TUTTI_API tutti_err tutti_condition_wait_rlock(tutti_condition *condition, struct tutti_rlock *rlock,
@@ -53,9 +54,10 @@ TUTTI_API tutti_err tutti_condition_wait_for(tutti_condition *condition, struct 
 
 /*
  * A wait in two steps, for any other lock: enlist with the lock held, release it, then sleep;
- * take the lock again afterwards. `ticket` is a value of the calling member, for one sleep.
+ * take the lock again afterwards. `ticket` is a value of the calling member, for one sleep by any thread of it.
  * tutti_condition_sleep: TUTTI_OK: notified. TUTTI_ETIMEDOUT, TUTTI_EINTR: no longer enlisted.
- * tutti_condition_leave gives a ticket up; true if it had been notified by then.
+ * TUTTI_ECANCELLED: another thread gave it up meanwhile. TUTTI_EINVAL: used up, or another member's.
+ * tutti_condition_leave gives a ticket up; true if it had been notified by then: the caller passes that on.
  *
  * tutti_condition_await waits as sleep does but leaves the ticket enlisted, whatever it answers: wait again,
  * or take the lock and leave. A notification then counts as delivered with the leave, so that one for a

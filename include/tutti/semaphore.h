@@ -42,12 +42,19 @@ TUTTI_API tutti_handle tutti_semaphore_handle(const tutti_semaphore *semaphore);
  * Takes one permit, waiting up to `timeout`.
  * TUTTI_OK. TUTTI_EOWNERDEAD: taken too, but it was given back for a member that was killed.
  * TUTTI_EBUSY: TUTTI_NOW was given and none is left. TUTTI_ETIMEDOUT. TUTTI_EINTR: a signal
- * handler ran; nothing was taken.
+ * handler ran; nothing was taken. At a member's first use TUTTI_ENOMEM, TUTTI_EMEMBERS.
  */
 TUTTI_API tutti_err tutti_semaphore_acquire(tutti_semaphore *semaphore, tutti_time timeout);
 
 /* Gives back `count` permits at once, whoever took them. TUTTI_EBOUND: that would be more than max_value. */
 TUTTI_API tutti_err tutti_semaphore_release(tutti_semaphore *semaphore, uint32_t count);
+
+/*
+ * Gives back one permit unrepaired: it is lent out again, and told of, as if the caller had been killed with it.
+ * TUTTI_EPERM: this member has acquired no more than it has released. TUTTI_ENOMEM, TUTTI_EMEMBERS: nothing was given
+ * back.
+ */
+TUTTI_API tutti_err tutti_semaphore_abandon(tutti_semaphore *semaphore);
 
 /* How many permits are left. Recovers nothing, never waits. */
 TUTTI_API uint32_t tutti_semaphore_value(const tutti_semaphore *semaphore);

@@ -118,11 +118,14 @@ static PyObject *get_broken(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyMethodDef methods[] = {
-	{"_open", open_existing, METH_O | METH_CLASS, "_open(handle)\n--\n\nA barrier on the existing one of that handle."},
+	{"_open", open_existing, METH_O | METH_CLASS,
+     "_open($type, handle, /)\n--\n\nA barrier on the existing one of that handle."},
 	{"_wait", wait_for_all, METH_VARARGS,
-     "_wait(action, timeout)\n--\n\nWaits for the other parties; the last one runs the action. Returns its index."},
-	{"reset", reset, METH_NOARGS, "reset()\n--\n\nMakes it whole and empty; those that wait get BrokenBarrierError."},
-	{"abort", break_it, METH_NOARGS, "abort()\n--\n\nBreaks it; those that wait and will wait get BrokenBarrierError."},
+     "_wait($self, action, timeout, /)\n--\n\nWaits for the other parties; the last one runs the action. Returns its index."},
+	{"reset", reset, METH_NOARGS,
+     "reset($self, /)\n--\n\nMakes it whole and empty; those that wait get BrokenBarrierError."},
+	{"abort", break_it, METH_NOARGS,
+     "abort($self, /)\n--\n\nBreaks it; those that wait and will wait get BrokenBarrierError."},
 	{NULL},
 };
 
@@ -134,7 +137,7 @@ static PyGetSetDef attributes[] = {
 };
 
 static PyType_Slot slots[] = {
-	{Py_tp_doc, "A place where threads and processes wait for each other."},
+	{Py_tp_doc, "Barrier(parties, *, name=None)\n--\n\nA place where threads and processes wait for each other."},
 	{Py_tp_new, new_barrier},
 	{Py_tp_init, init},
 	{Py_tp_dealloc, py_shared_dealloc},

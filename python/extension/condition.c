@@ -204,16 +204,16 @@ static PyObject *waiters(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef methods[] = {
 	{"_open", open_existing, METH_O | METH_CLASS,
-     "_open(handle)\n--\n\nA condition on the existing one of that handle. Give it its lock with _rebuilt()."},
-	{"_rebuilt", rebuilt, METH_O, "_rebuilt(lock)\n--\n\nThe lock of one that was opened by its handle."},
+     "_open($type, handle, /)\n--\n\nA condition on the existing one of that handle. Give it its lock with _rebuilt()."},
+	{"_rebuilt", rebuilt, METH_O, "_rebuilt($self, lock, /)\n--\n\nThe lock of one that was opened by its handle."},
 	{"wait", (PyCFunction)(void (*)(void))wait_for_it, METH_FASTCALL | METH_KEYWORDS,
-     "wait(timeout=None)\n--\n\n"
+     "wait($self, timeout=None)\n--\n\n"
      "Gives the lock up, waits for a notification, up to timeout seconds, and takes the lock again. Returns "
      "whether it was notified."},
 	{"notify", (PyCFunction)(void (*)(void))notify, METH_FASTCALL | METH_KEYWORDS,
-     "notify(n=1)\n--\n\nWakes up to n waiters, those that came first. Waits for none of them."},
-	{"notify_all", notify_all, METH_NOARGS, "notify_all()\n--\n\nWakes all waiters. Waits for none of them."},
-	{"_waiters", waiters, METH_NOARGS, "_waiters()\n--\n\nHow many wait."},
+     "notify($self, n=1)\n--\n\nWakes up to n waiters, those that came first. Waits for none of them."},
+	{"notify_all", notify_all, METH_NOARGS, "notify_all($self, /)\n--\n\nWakes all waiters. Waits for none of them."},
+	{"_waiters", waiters, METH_NOARGS, "_waiters($self, /)\n--\n\nHow many wait."},
 	{NULL},
 };
 
@@ -223,7 +223,7 @@ static PyMemberDef members[] = {
 };
 
 static PyType_Slot slots[] = {
-	{Py_tp_doc, "A condition that threads and processes wait for, with a lock."},
+	{Py_tp_doc, "Condition(lock, *, name=None)\n--\n\nA condition that threads and processes wait for, with a lock."},
 	{Py_tp_new, new_condition},
 	{Py_tp_init, init},
 	{Py_tp_traverse, traverse},

@@ -69,17 +69,18 @@ static PyObject *wait_for_it(PyObject *self, PyObject *const *args, Py_ssize_t n
 }
 
 static PyMethodDef methods[] = {
-	{"_open", open_existing, METH_O | METH_CLASS, "_open(handle)\n--\n\nAn event on the existing one of that handle."},
-	{"is_set", is_set, METH_NOARGS, "is_set()\n--\n\nWhether the flag is set."},
-	{"set", set, METH_NOARGS, "set()\n--\n\nSets the flag and wakes all that wait. Takes no lock."},
-	{"clear", clear, METH_NOARGS, "clear()\n--\n\nClears the flag."},
+	{"_open", open_existing, METH_O | METH_CLASS,
+     "_open($type, handle, /)\n--\n\nAn event on the existing one of that handle."},
+	{"is_set", is_set, METH_NOARGS, "is_set($self, /)\n--\n\nWhether the flag is set."},
+	{"set", set, METH_NOARGS, "set($self, /)\n--\n\nSets the flag and wakes all that wait. Takes no lock."},
+	{"clear", clear, METH_NOARGS, "clear($self, /)\n--\n\nClears the flag."},
 	{"wait", (PyCFunction)(void (*)(void))wait_for_it, METH_FASTCALL | METH_KEYWORDS,
-     "wait(timeout=None)\n--\n\nWaits until the flag is set, up to timeout seconds. Returns whether it was."},
+     "wait($self, timeout=None)\n--\n\nWaits until the flag is set, up to timeout seconds. Returns whether it was."},
 	{NULL},
 };
 
 static PyType_Slot slots[] = {
-	{Py_tp_doc, "A flag that threads and processes wait for."},
+	{Py_tp_doc, "Event(*, name=None)\n--\n\nA flag that threads and processes wait for."},
 	{Py_tp_new, new_event},
 	{Py_tp_init, init},
 	{Py_tp_dealloc, py_shared_dealloc},

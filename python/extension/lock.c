@@ -130,24 +130,26 @@ static PyObject *get_value(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef methods[] = {
-	{"_open", open_existing, METH_O | METH_CLASS, "_open(handle)\n--\n\nA lock on the existing one of that handle."},
+	{"_open", open_existing, METH_O | METH_CLASS,
+     "_open($type, handle, /)\n--\n\nA lock on the existing one of that handle."},
 	{"acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,
-     "acquire(block=True, timeout=None)\n--\n\n"
+     "acquire($self, block=True, timeout=None)\n--\n\n"
      "Takes the lock; waits for it, up to timeout seconds, if block is true. Returns whether it was taken."},
 	{"release", release, METH_NOARGS,
-     "release()\n--\n\nGives the lock back. Any thread of any process may. ValueError: nobody holds it."},
-	{"locked", locked, METH_NOARGS, "locked()\n--\n\nWhether somebody holds it. Recovers nothing."},
-	{"_abandon", abandon, METH_NOARGS, "_abandon()\n--\n\nGives it back as if its holder had been killed."},
-	{"_is_mine", is_mine, METH_NOARGS, "_is_mine()\n--\n\nWhether this thread holds it."},
-	{"_count", count, METH_NOARGS, "_count()\n--\n\nHow often this process holds it."},
-	{"_get_value", get_value, METH_NOARGS, "_get_value()\n--\n\nHow many may still take it: 1 or 0."},
-	{"__enter__", enter, METH_NOARGS, "__enter__()\n--\n\nTakes the lock, waiting for it."},
-	{"__exit__", (PyCFunction)(void (*)(void))leave, METH_FASTCALL, "__exit__(*args)\n--\n\nGives the lock back."},
+     "release($self, /)\n--\n\nGives the lock back. Any thread of any process may. ValueError: nobody holds it."},
+	{"locked", locked, METH_NOARGS, "locked($self, /)\n--\n\nWhether somebody holds it. Recovers nothing."},
+	{"_abandon", abandon, METH_NOARGS, "_abandon($self, /)\n--\n\nGives it back as if its holder had been killed."},
+	{"_is_mine", is_mine, METH_NOARGS, "_is_mine($self, /)\n--\n\nWhether this thread holds it."},
+	{"_count", count, METH_NOARGS, "_count($self, /)\n--\n\nHow often this process holds it."},
+	{"_get_value", get_value, METH_NOARGS, "_get_value($self, /)\n--\n\nHow many may still take it: 1 or 0."},
+	{"__enter__", enter, METH_NOARGS, "__enter__($self, /)\n--\n\nTakes the lock, waiting for it."},
+	{"__exit__", (PyCFunction)(void (*)(void))leave, METH_FASTCALL,
+     "__exit__($self, *args)\n--\n\nGives the lock back."},
 	{NULL},
 };
 
 static PyType_Slot slots[] = {
-	{Py_tp_doc, "A lock between threads and processes."},
+	{Py_tp_doc, "Lock(*, name=None)\n--\n\nA lock between threads and processes."},
 	{Py_tp_new, new_lock},
 	{Py_tp_init, init},
 	{Py_tp_dealloc, py_shared_dealloc},

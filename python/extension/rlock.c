@@ -102,25 +102,27 @@ static PyObject *get_value(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef methods[] = {
-	{"_open", open_existing, METH_O | METH_CLASS, "_open(handle)\n--\n\nA lock on the existing one of that handle."},
+	{"_open", open_existing, METH_O | METH_CLASS,
+     "_open($type, handle, /)\n--\n\nA lock on the existing one of that handle."},
 	{"acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,
-     "acquire(block=True, timeout=None)\n--\n\n"
+     "acquire($self, block=True, timeout=None)\n--\n\n"
      "Takes the lock, at once if this thread holds it already. Returns whether it was taken."},
 	{"release", release, METH_NOARGS,
-     "release()\n--\n\nUndoes one acquire. AssertionError: this thread does not hold it."},
-	{"locked", locked, METH_NOARGS, "locked()\n--\n\nWhether somebody holds it. Recovers nothing."},
-	{"_abandon", abandon, METH_NOARGS, "_abandon()\n--\n\nGives it back as if its holder had been killed."},
-	{"_is_mine", is_mine, METH_NOARGS, "_is_mine()\n--\n\nWhether this thread holds it."},
+     "release($self, /)\n--\n\nUndoes one acquire. AssertionError: this thread does not hold it."},
+	{"locked", locked, METH_NOARGS, "locked($self, /)\n--\n\nWhether somebody holds it. Recovers nothing."},
+	{"_abandon", abandon, METH_NOARGS, "_abandon($self, /)\n--\n\nGives it back as if its holder had been killed."},
+	{"_is_mine", is_mine, METH_NOARGS, "_is_mine($self, /)\n--\n\nWhether this thread holds it."},
 	{"_count", count, METH_NOARGS,
-     "_count()\n--\n\nHow often this thread holds it; 1 if another one of this process does."},
-	{"_get_value", get_value, METH_NOARGS, "_get_value()\n--\n\nHow many may still take it: 1 or 0."},
-	{"__enter__", enter, METH_NOARGS, "__enter__()\n--\n\nTakes the lock, waiting for it."},
-	{"__exit__", (PyCFunction)(void (*)(void))leave, METH_FASTCALL, "__exit__(*args)\n--\n\nUndoes one acquire."},
+     "_count($self, /)\n--\n\nHow often this thread holds it; 1 if another one of this process does."},
+	{"_get_value", get_value, METH_NOARGS, "_get_value($self, /)\n--\n\nHow many may still take it: 1 or 0."},
+	{"__enter__", enter, METH_NOARGS, "__enter__($self, /)\n--\n\nTakes the lock, waiting for it."},
+	{"__exit__", (PyCFunction)(void (*)(void))leave, METH_FASTCALL,
+     "__exit__($self, *args)\n--\n\nUndoes one acquire."},
 	{NULL},
 };
 
 static PyType_Slot slots[] = {
-	{Py_tp_doc, "A recursive lock between threads and processes."},
+	{Py_tp_doc, "RLock(*, name=None)\n--\n\nA recursive lock between threads and processes."},
 	{Py_tp_new, new_rlock},
 	{Py_tp_init, init},
 	{Py_tp_dealloc, py_shared_dealloc},

@@ -130,25 +130,27 @@ static PyObject *count(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef methods[] = {
 	{"_open", open_existing, METH_O | METH_CLASS,
-     "_open(handle)\n--\n\nA semaphore on the existing one of that handle."},
+     "_open($type, handle, /)\n--\n\nA semaphore on the existing one of that handle."},
 	{"acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,
-     "acquire(block=True, timeout=None)\n--\n\n"
+     "acquire($self, block=True, timeout=None)\n--\n\n"
      "Takes one permit; waits for it, up to timeout seconds, if block is true. Returns whether it was taken."},
 	{"release", release, METH_NOARGS,
-     "release()\n--\n\nGives one permit back, whoever took it. ValueError: that would be too many."},
-	{"get_value", get_value, METH_NOARGS, "get_value()\n--\n\nHow many permits are left."},
-	{"locked", locked, METH_NOARGS, "locked()\n--\n\nWhether no permit is left."},
-	{"_get_value", get_value, METH_NOARGS, "_get_value()\n--\n\nHow many permits are left."},
+     "release($self, /)\n--\n\nGives one permit back, whoever took it. ValueError: that would be too many."},
+	{"get_value", get_value, METH_NOARGS, "get_value($self, /)\n--\n\nHow many permits are left."},
+	{"locked", locked, METH_NOARGS, "locked($self, /)\n--\n\nWhether no permit is left."},
+	{"_get_value", get_value, METH_NOARGS, "_get_value($self, /)\n--\n\nHow many permits are left."},
 	{"_is_mine", is_mine, METH_NOARGS,
-     "_is_mine()\n--\n\nWhether this thread took the last one that this process has."},
-	{"_count", count, METH_NOARGS, "_count()\n--\n\nHow many permits this process has taken by this object."},
-	{"__enter__", enter, METH_NOARGS, "__enter__()\n--\n\nTakes one permit, waiting for it."},
-	{"__exit__", (PyCFunction)(void (*)(void))leave, METH_FASTCALL, "__exit__(*args)\n--\n\nGives one permit back."},
+     "_is_mine($self, /)\n--\n\nWhether this thread took the last one that this process has."},
+	{"_count", count, METH_NOARGS, "_count($self, /)\n--\n\nHow many permits this process has taken by this object."},
+	{"__enter__", enter, METH_NOARGS, "__enter__($self, /)\n--\n\nTakes one permit, waiting for it."},
+	{"__exit__", (PyCFunction)(void (*)(void))leave, METH_FASTCALL,
+     "__exit__($self, *args)\n--\n\nGives one permit back."},
 	{NULL},
 };
 
 static PyType_Slot slots[] = {
-	{Py_tp_doc, "A number of permits that threads and processes take and give back."},
+	{Py_tp_doc,
+     "Semaphore(value=1, maxvalue=2147483647, *, name=None)\n--\n\nA number of permits that threads and processes take and give back."},
 	{Py_tp_new, new_semaphore},
 	{Py_tp_init, init},
 	{Py_tp_dealloc, py_shared_dealloc},

@@ -10,15 +10,9 @@ from __future__ import annotations
 import sys
 from multiprocessing import context as standard
 from multiprocessing import process
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from tutti import _sharing, connection, queues, synchronize
-
-if TYPE_CHECKING:
-    _ContextBase = standard.BaseContext
-    _ProcessBase = process.BaseProcess
-else:
-    _ContextBase = _ProcessBase = object
 
 __all__: list[str] = []
 
@@ -29,7 +23,7 @@ AuthenticationError = standard.AuthenticationError
 BaseContext = standard.BaseContext
 
 
-class _Objects(_ContextBase):
+class _Objects(standard.BaseContext):
     """What the contexts of Tutti make themselves; the rest is the standard library's."""
 
     def Lock(self, *, name: str | None = None) -> synchronize.Lock:  # type: ignore[override]
@@ -99,8 +93,10 @@ class _Objects(_ContextBase):
 # --- processes ------------------------------------------------------------------------------------------------
 
 
-class _Member(_ProcessBase):
+class _Member(process.BaseProcess):
     """A process that is a member of its parent's arena, and leaves it cleanly."""
+
+    _start_method: Any
 
     # From 3.13 on finalizers run when all threads have ended: see _sharing._Leaving.
     _leaves_by_itself = sys.version_info < (3, 13)
@@ -169,7 +165,8 @@ class ForkServerProcess(_Member, standard.ForkServerProcess):
 class DefaultContext(_Objects, standard.DefaultContext):
     """The context of the default start method, which can be set once."""
 
-    Process = Process  # type: ignore[assignment]
+    _actual_context: Any
+    Process = Process
 
 
 class ForkContext(_Objects, standard.ForkContext):

@@ -3,5 +3,7 @@
 
 import multiprocessing.pool
 import sys
+from multiprocessing.pool import *
+from multiprocessing.pool import __all__ as __all__
 
 sys.modules[__name__] = multiprocessing.pool

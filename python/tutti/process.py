@@ -3,5 +3,7 @@
 
 import multiprocessing.process
 import sys
+from multiprocessing.process import *
+from multiprocessing.process import __all__ as __all__
 
 sys.modules[__name__] = multiprocessing.process

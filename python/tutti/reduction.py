@@ -3,5 +3,7 @@
 
 import multiprocessing.reduction
 import sys
+from multiprocessing.reduction import *
+from multiprocessing.reduction import __all__ as __all__
 
 sys.modules[__name__] = multiprocessing.reduction

@@ -98,6 +98,14 @@ static inline void tutti__stamp_partner(atomic_u32 *partner)
 		store_relaxed(partner, stamp);
 }
 
+/* Remembers in `known`, which is this process's, whom it waits for: the one seen last that is not the caller. */
+static inline void tutti__note_partner(atomic_u32 *known, atomic_u32 *partner)
+{
+	uint32_t seen = load_relaxed(partner);
+	if (seen != tutti__stamp() && seen != load_relaxed(known))
+		store_relaxed(known, seen); /* relaxed: a hint */
+}
+
 static inline void tutti__wait_stamp(struct tutti__wait_point *point) { tutti__stamp_partner(&point->partner); }
 
 /* Wakes one sleeper unless one is on its way. Call after a read-modify-write that follows the store it waits for. */

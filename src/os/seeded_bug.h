@@ -29,7 +29,7 @@
  *  24  what is pending in a semaphore's word is dropped before it is in the share
  *  25  a permit is taken from the dead before it is the adopter's
  *  26  the recovery of a semaphore does not finish a settling
- *  27  a writer looks for readers before it claims the lock
+ *  27  a writer that claims a tainted lock takes the taint out of the word
  *  28  the recovery of a condition does not pass a notification on
  *  29  a waiter gives its notification up before it holds the lock again
  *  30  a party killed while it runs the barrier's action breaks nothing

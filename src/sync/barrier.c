@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The barrier as an object; abort, reset and looking. How a round goes: barrier.h and barrier_round.c. */
-#include <stdlib.h>
-
-#include "arena/arena.h"
 #include "sync/barrier.h"
+#include "sync/handle.h"
 #include "sync/kinds.h"
-
-static tutti_err new_handle(tutti_barrier **result)
-{
-	*result = calloc(1, sizeof **result);
-	return *result ? TUTTI_OK : tutti__fail(TUTTI_ENOMEM, "no memory for a barrier handle");
-}
 
 static tutti_err check_parties(uint32_t parties)
 {
@@ -20,58 +12,36 @@ static tutti_err check_parties(uint32_t parties)
 	                   parties, (int)TUTTI__BARRIER_PARTIES_MAX);
 }
 
-tutti_err tutti_barrier_open(tutti_barrier **result, uint32_t parties, const tutti_barrier_options *options)
+tutti_err tutti_barrier_open(tutti_barrier **barrier, uint32_t parties, const tutti_barrier_options *options)
 {
 	static const tutti_barrier_options defaults;
+	struct tutti__reference *made = NULL;
 	options = options ? options : &defaults;
-	tutti_arena *arena;
-	struct tutti__object *object;
-	tutti_barrier *barrier;
 	tutti_err err = check_parties(parties);
 	if (!err)
-		err = tutti__arena_or_default(options->arena, &arena);
-	if (!err)
-		err = new_handle(&barrier);
+		err = tutti__handle_make(options->arena, TUTTI__KIND_BARRIER, sizeof **barrier, sizeof(struct tutti__barrier),
+		                         options->name, &made);
 	if (err)
 		return err;
-	err = tutti__object_create(arena, TUTTI__KIND_BARRIER, sizeof(struct tutti__barrier), options->name, &object);
-	if (err) {
-		free(barrier);
-		return err;
-	}
-	barrier->shared = (struct tutti__barrier *)object;
-	barrier->shared->parties = parties;
-	tutti__object_publish(arena, TUTTI__KIND_BARRIER, object, &barrier->reference);
-	*result = barrier;
+	*barrier = (tutti_barrier *)made;
+	(*barrier)->shared = (struct tutti__barrier *)made->object;
+	(*barrier)->shared->parties = parties;
+	tutti__handle_publish(made);
 	return TUTTI_OK;
 }
 
-tutti_err tutti_barrier_at(tutti_barrier **result, tutti_arena *given, tutti_handle handle)
+tutti_err tutti_barrier_at(tutti_barrier **barrier, tutti_arena *arena, tutti_handle handle)
 {
-	tutti_arena *arena;
-	tutti_barrier *barrier;
-	tutti_err err = tutti__arena_or_default(given, &arena);
-	if (!err)
-		err = new_handle(&barrier);
+	struct tutti__reference *found = NULL;
+	tutti_err err = tutti__handle_find(arena, TUTTI__KIND_BARRIER, sizeof **barrier, handle, &found);
 	if (err)
 		return err;
-	err = tutti__reference_open(&barrier->reference, arena, TUTTI__KIND_BARRIER, handle);
-	if (err) {
-		free(barrier);
-		return err;
-	}
-	barrier->shared = (struct tutti__barrier *)barrier->reference.object;
-	*result = barrier;
+	*barrier = (tutti_barrier *)found;
+	(*barrier)->shared = (struct tutti__barrier *)found->object;
 	return TUTTI_OK;
 }
 
-void tutti_barrier_close(tutti_barrier *barrier)
-{
-	if (!barrier)
-		return;
-	tutti__reference_close(&barrier->reference);
-	free(barrier);
-}
+void tutti_barrier_close(tutti_barrier *barrier) { tutti__handle_close((struct tutti__reference *)barrier); }
 
 tutti_handle tutti_barrier_handle(const tutti_barrier *barrier) { return tutti__reference_handle(&barrier->reference); }
 

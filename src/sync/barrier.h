@@ -62,6 +62,7 @@ struct tutti_barrier {
 	struct tutti__reference reference;
 	struct tutti__barrier *shared;
 	struct tutti__patience patience;
+	atomic_u32 partner; /* stamp of another party, seen last: the shared one may be our own */
 };
 
 static inline enum tutti__phase tutti__phase_of(uint64_t word) { return (enum tutti__phase)(word & 15); }

@@ -111,11 +111,12 @@ static tutti_err await(tutti_barrier *barrier, struct party *party, int64_t dead
 	uint32_t asleep = party->state | ASLEEP;
 	tutti_err err = TUTTI_OK;
 	while (!err && !is_over(party)) {
-		if (tutti__wait_spin(&waiting, &shared->partner))
-			break;
+		if (tutti__wait_spin(&waiting, &barrier->partner))
+			return TUTTI_OK; /* the partner is where it was */
 		if (cas_u32(&party->entry->state, party->state, asleep) || load_acquire(&party->entry->state) == asleep)
 			err = tutti__wait_sleep(&waiting, &party->entry->state, asleep);
 	}
+	tutti__note_partner(&barrier->partner, &shared->partner);
 	return err;
 }
 
@@ -187,6 +188,7 @@ static tutti_err arrive(tutti_barrier *barrier, struct party *party, bool has_ac
 			continue;
 		if (TUTTI__BUG(31))
 			store_release(&party->entry->state, party->state);
+		tutti__note_partner(&barrier->partner, &shared->partner);
 		tutti__stamp_partner(&shared->partner);
 		tutti__barrier_finish(arena, shared, next);
 		return TUTTI_OK;

@@ -16,11 +16,9 @@
  * wake without a notification, never the other way round. A notifier killed between the CAS
  * and the wake costs the waiter one tick.
  */
-#include <stdlib.h>
-
-#include "arena/arena.h"
 #include "arena/wait.h"
 #include "sync/condition.h"
+#include "sync/handle.h"
 #include "sync/kinds.h"
 #include "sync/lock.h"
 #include "sync/roster.h"
@@ -40,6 +38,7 @@ struct tutti_condition {
 	struct tutti__reference reference;
 	struct condition *shared;
 	struct tutti__patience patience;
+	atomic_u32 partner; /* stamp of who woke a waiter of this process last: the shared one may be our own */
 };
 
 /* One wait. */
@@ -48,61 +47,33 @@ struct wait {
 	uint32_t arrival; /* << 2 */
 };
 
-static tutti_err new_handle(tutti_condition **result)
-{
-	*result = calloc(1, sizeof **result);
-	return *result ? TUTTI_OK : tutti__fail(TUTTI_ENOMEM, "no memory for a condition handle");
-}
-
-tutti_err tutti_condition_open(tutti_condition **result, const tutti_condition_options *options)
+tutti_err tutti_condition_open(tutti_condition **condition, const tutti_condition_options *options)
 {
 	static const tutti_condition_options defaults;
+	struct tutti__reference *made = NULL;
 	options = options ? options : &defaults;
-	tutti_arena *arena;
-	struct tutti__object *object;
-	tutti_condition *condition;
-	tutti_err err = tutti__arena_or_default(options->arena, &arena);
-	if (!err)
-		err = new_handle(&condition);
+	tutti_err err = tutti__handle_make(options->arena, TUTTI__KIND_CONDITION, sizeof **condition,
+	                                   sizeof(struct condition), options->name, &made);
 	if (err)
 		return err;
-	err = tutti__object_create(arena, TUTTI__KIND_CONDITION, sizeof(struct condition), options->name, &object);
-	if (err) {
-		free(condition);
-		return err;
-	}
-	condition->shared = (struct condition *)object;
-	tutti__object_publish(arena, TUTTI__KIND_CONDITION, object, &condition->reference);
-	*result = condition;
+	*condition = (tutti_condition *)made;
+	(*condition)->shared = (struct condition *)made->object;
+	tutti__handle_publish(made);
 	return TUTTI_OK;
 }
 
-tutti_err tutti_condition_at(tutti_condition **result, tutti_arena *given, tutti_handle handle)
+tutti_err tutti_condition_at(tutti_condition **condition, tutti_arena *arena, tutti_handle handle)
 {
-	tutti_arena *arena;
-	tutti_condition *condition;
-	tutti_err err = tutti__arena_or_default(given, &arena);
-	if (!err)
-		err = new_handle(&condition);
+	struct tutti__reference *found = NULL;
+	tutti_err err = tutti__handle_find(arena, TUTTI__KIND_CONDITION, sizeof **condition, handle, &found);
 	if (err)
 		return err;
-	err = tutti__reference_open(&condition->reference, arena, TUTTI__KIND_CONDITION, handle);
-	if (err) {
-		free(condition);
-		return err;
-	}
-	condition->shared = (struct condition *)condition->reference.object;
-	*result = condition;
+	*condition = (tutti_condition *)found;
+	(*condition)->shared = (struct condition *)found->object;
 	return TUTTI_OK;
 }
 
-void tutti_condition_close(tutti_condition *condition)
-{
-	if (!condition)
-		return;
-	tutti__reference_close(&condition->reference);
-	free(condition);
-}
+void tutti_condition_close(tutti_condition *condition) { tutti__handle_close((struct tutti__reference *)condition); }
 
 tutti_handle tutti_condition_handle(const tutti_condition *condition)
 {
@@ -251,11 +222,13 @@ static tutti_err await(tutti_condition *condition, struct wait *wait, tutti_time
 	uint32_t asleep = wait->arrival | ASLEEP;
 	tutti_err err = TUTTI_OK;
 	while (!err && !is_over(wait)) {
-		if (timeout > 0 && tutti__wait_spin(&waiting, &shared->partner))
-			break;
+		if (timeout > 0 && tutti__wait_spin(&waiting, &condition->partner))
+			return TUTTI_OK; /* the partner is where it was: its line is left alone */
 		if (cas_u32(&wait->entry->state, wait->arrival | WAITING, asleep) || !is_over(wait))
 			err = tutti__wait_sleep(&waiting, &wait->entry->state, asleep);
 	}
+	if (!err)
+		tutti__note_partner(&condition->partner, &shared->partner);
 	return err;
 }
 

@@ -73,12 +73,6 @@ tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout)
 	return tutti__holder_wait(&claim, id, timeout);
 }
 
-bool tutti__lock_is_mine(const tutti_lock *lock)
-{
-	uint32_t id = load_relaxed(&lock->reference.arena->local->id); /* relaxed: our own; 0 in a forked child */
-	return id != 0 && tutti__holder_id(&shared_of(lock)->holder) == id;
-}
-
 static tutti_err fail_not_held(tutti_lock *lock)
 {
 	struct tutti__claim claim = claim_of(lock);
@@ -123,6 +117,12 @@ tutti_err tutti_lock_abandon(tutti_lock *lock)
 		return fail_not_held(lock);
 	tutti__holder_abandon(holder);
 	return TUTTI_OK;
+}
+
+bool tutti__lock_is_mine(const tutti_lock *lock)
+{
+	uint32_t id = load_relaxed(&lock->reference.arena->local->id); /* relaxed: our own; 0 in a forked child */
+	return id != 0 && tutti__holder_id(&shared_of(lock)->holder) == id;
 }
 
 int tutti_lock_holder(const tutti_lock *lock)

@@ -210,6 +210,43 @@ tutti_err tutti__permits_join(tutti_arena *arena, struct tutti__permits *permits
 	return *number ? TUTTI_OK : tutti__share_open(arena, &permits->shares, id, deadline, number);
 }
 
+/* Under the latch. *has_room false: there is no share for it. */
+static tutti_err abandon(tutti_arena *arena, struct tutti__permits *permits, uint32_t number, uint32_t id,
+                         bool *has_room)
+{
+	settle(arena, permits);
+	int64_t left = (int64_t)tutti__share_count(load_acquire(tutti__share_at(arena, &permits->shares, number))) - 1;
+	if (left < 0)
+		return TUTTI_EPERM;
+	uint32_t heir = tutti__share_claim(arena, &permits->shares, TUTTI__ABANDONED);
+	*has_room = heir != 0;
+	if (heir == 0)
+		return TUTTI_OK;
+	int64_t more = (int64_t)tutti__share_count(load_acquire(tutti__share_at(arena, &permits->shares, heir))) + 1;
+	write_note(permits, 0, number, tutti__share(id, left));
+	write_note(permits, 1, heir, tutti__share(TUTTI__ABANDONED, saturate(more > 0 ? more : 1)));
+	give(arena, permits, load_acquire(&permits->word));
+	store_release(&permits->has_abandoned, 1);
+	return TUTTI_OK;
+}
+
+tutti_err tutti__permits_abandon(tutti_arena *arena, struct tutti__permits *permits, uint32_t number, uint32_t id)
+{
+	bool has_room = true;
+	for (;;) {
+		tutti_err err = tutti__latch_acquire(arena, &permits->shares.latch, id, INT64_MAX);
+		if (err)
+			return err;
+		err = abandon(arena, permits, number, id, &has_room);
+		tutti__latch_release(&permits->shares.latch);
+		if (err || has_room)
+			return err;
+		err = tutti__share_make_room(arena, &permits->shares);
+		if (err)
+			return err;
+	}
+}
+
 void tutti__permits_look_for_dead(tutti_arena *arena, struct tutti__permits *permits, uint32_t own)
 {
 	for (uint32_t number = 1; number <= load_relaxed(&permits->shares.used); number++) {
@@ -219,7 +256,11 @@ void tutti__permits_look_for_dead(tutti_arena *arena, struct tutti__permits *per
 		uint32_t id = tutti__share_id(share);
 		if (named_share(word) == number)
 			count += tutti__permits_pending(word);
-		if (share && count > 0 && id != own && id != TUTTI__ABANDONED && id != TUTTI__KEPT)
+		if (share == 0 || count <= 0 || id == own || id == TUTTI__KEPT)
+			continue;
+		if (id == TUTTI__ABANDONED)
+			store_release(&permits->has_abandoned, 1); /* who made it so may have died before saying it */
+		else
 			tutti__recover_if_dead(arena, id);
 	}
 }

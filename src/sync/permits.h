@@ -122,6 +122,9 @@ tutti_err tutti__permits_change_slow(tutti_arena *arena, struct tutti__permits *
 tutti_err tutti__permits_adopt(tutti_arena *arena, struct tutti__permits *permits, uint32_t number, uint32_t id,
                                int64_t deadline, bool *done);
 
+/* The opposite: one of the caller's becomes ABANDONED. TUTTI_EPERM: it has none; else errors as of joining. */
+tutti_err tutti__permits_abandon(tutti_arena *arena, struct tutti__permits *permits, uint32_t number, uint32_t id);
+
 /* Recovers whoever has a permit and is dead. Never with a latch held. */
 void tutti__permits_look_for_dead(tutti_arena *arena, struct tutti__permits *permits, uint32_t own);
 

@@ -6,19 +6,20 @@
 
 struct roster_block {
 	atomic_u64 next;
-	uint64_t reserved;
+	uint8_t reserved[56];
 	struct tutti__entry entries[TUTTI__ROSTER_BLOCK];
 };
 
 bool tutti__roster_walk_on(struct tutti__roster_walk *walk)
 {
-	if (walk->more == 0)
+	uint64_t more = load_acquire(walk->more); /* pairs with the CAS in chain_block: the block is zeroed */
+	if (more == 0)
 		return false;
-	struct roster_block *block = tutti__at(walk->arena, walk->more);
+	struct roster_block *block = tutti__at(walk->arena, more);
 	walk->entries = block->entries;
 	walk->count = TUTTI__ROSTER_BLOCK;
 	walk->at = 0;
-	walk->more = load_acquire(&block->next); /* pairs with the CAS in chain_block: the block is zeroed */
+	walk->more = &block->next;
 	return true;
 }
 

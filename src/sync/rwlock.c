@@ -1,54 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The read-write lock.
- *
- *     writer    0, or a member's id (31 bits) with CLAIMED (it waits until the readers are
- *               out) or HELD; and TAINTED: a writer was killed, and none has repaired since
- *     readers   shares (shares.h): how many reads each member holds
- *
- * To read: raise the own share, then look at the word; to write: put the id into the word,
- * then look at all shares. Each side first writes, by an atomic read-modify-write, and then
- * looks, with a full barrier between: so of a reader and a writer that meet at least one
- * sees the other. A reader that sees a writer takes its share back and waits; a writer that
- * sees readers waits for them and keeps new ones out. Only the one whose id it is changes
- * the word, and a recovery when that one is dead.
- *
- *     reading, uncontended    one CAS on a word of one's own to acquire, one to release
- *     writing, uncontended    one CAS and a look at the shares; one exchange to release
- *
- * TAINTED stays, and everyone who acquires is told, until a writer has released: a reader
- * cannot repair.
- *
- * What a death leaves:
- *     reader                  its share: cleared (killed), or kept under the id KEPT (clean
- *                             exit), which any member may release
- *     writer, CLAIMED         the word becomes 0 (or TAINTED, as before): it changed nothing
- *     writer, HELD            TAINTED (killed), or HELD under the id KEPT (clean exit)
- *     with the latch held     a share was being looked for: nothing is half done
- * each by one CAS, then those who wait are woken; a waker killed before its wake costs them
- * one tick.
- */
+/* Taking and releasing a read-write lock. The protocol: rwlock.h. */
+#include <unistd.h>
+
 #include <tutti/rwlock.h>
 
-#include "arena/wait.h"
 #include "sync/handle.h"
-#include "sync/kinds.h"
-#include "sync/shares.h"
+#include "sync/rwlock.h"
 #include "os/seeded_bug.h"
-
-#define CLAIMED (1ULL << 32)
-#define HELD (1ULL << 33)
-#define TAINTED (1ULL << 34)
-
-struct rwlock {
-	struct tutti__object object;
-	atomic_u64 writer;
-	atomic_u32 gone_pid; /* of the last writer that ended with it */
-	struct tutti__shares readers;
-	/* Those who wait until no writer is there; and the writer who waits until no reader is. */
-	struct tutti__wait_point readers_point, writers_point, drain_point;
-	struct tutti__wait_hints readers_hints, writers_hints, drain_hints;
-};
 
 struct tutti_rwlock {
 	struct tutti__reference reference;
@@ -59,7 +17,7 @@ struct tutti_rwlock {
 /* One call that waits. */
 struct attempt {
 	tutti_rwlock *rwlock;
-	struct rwlock *shared;
+	struct tutti__rwlock *shared;
 	tutti_arena *arena;
 	uint32_t id;
 	int64_t deadline; /* 0: does not wait */
@@ -67,19 +25,18 @@ struct attempt {
 
 enum { TICK = 100 * 1000000 }; /* ns between looks */
 
-static struct rwlock *shared_of(const tutti_rwlock *rwlock) { return (struct rwlock *)rwlock->reference.object; }
-
-static uint32_t id_of(uint64_t writer) { return (uint32_t)writer & TUTTI__ID_MASK; }
-
-static bool has_writer(uint64_t writer) { return (writer & (CLAIMED | HELD)) != 0; }
+static struct tutti__rwlock *shared_of(const tutti_rwlock *rwlock)
+{
+	return (struct tutti__rwlock *)rwlock->reference.object;
+}
 
 tutti_err tutti_rwlock_open(tutti_rwlock **rwlock, const tutti_rwlock_options *options)
 {
 	static const tutti_rwlock_options defaults;
 	struct tutti__reference *handle;
 	options = options ? options : &defaults;
-	tutti_err err = tutti__handle_make(options->arena, TUTTI__KIND_RWLOCK, sizeof **rwlock, sizeof(struct rwlock),
-	                                   options->name, &handle);
+	tutti_err err = tutti__handle_make(options->arena, TUTTI__KIND_RWLOCK, sizeof **rwlock,
+	                                   sizeof(struct tutti__rwlock), options->name, &handle);
 	if (err)
 		return err;
 	*rwlock = (tutti_rwlock *)handle;
@@ -137,7 +94,7 @@ static inline bool change_share(atomic_u64 *share, int change)
 	return true;
 }
 
-static bool is_read(const tutti_arena *arena, const struct rwlock *shared)
+static bool is_read(const tutti_arena *arena, const struct tutti__rwlock *shared)
 {
 	const struct tutti__shares *readers = &shared->readers;
 	uint32_t used = load_acquire(&readers->used);
@@ -153,7 +110,7 @@ static bool is_read(const tutti_arena *arena, const struct rwlock *shared)
 static bool no_writer(void *context)
 {
 	const struct attempt *attempt = context;
-	return !has_writer(load_acquire(&attempt->shared->writer));
+	return !tutti__has_writer(load_acquire(&attempt->shared->writer));
 }
 
 static bool no_reader(void *context)
@@ -162,7 +119,7 @@ static bool no_reader(void *context)
 	return !is_read(attempt->arena, attempt->shared);
 }
 
-static void wake_waiters(struct rwlock *shared)
+static void wake_waiters(struct tutti__rwlock *shared)
 {
 	tutti__wait_stamp(&shared->readers_point);
 	tutti__wait_stamp(&shared->writers_point);
@@ -189,8 +146,8 @@ static tutti_err wait_at(struct attempt *attempt, struct tutti__patience *patien
 static void look_for_dead_writer(const struct attempt *attempt)
 {
 	uint64_t writer = load_acquire(&attempt->shared->writer);
-	if (has_writer(writer) && id_of(writer) != attempt->id && id_of(writer) != TUTTI__KEPT)
-		tutti__recover_if_dead(attempt->arena, id_of(writer));
+	if (tutti__has_writer(writer) && tutti__writer_id(writer) != attempt->id && tutti__writer_id(writer) != TUTTI__KEPT)
+		tutti__recover_if_dead(attempt->arena, tutti__writer_id(writer));
 }
 
 static void look_for_dead_readers(const struct attempt *attempt)
@@ -208,23 +165,23 @@ static tutti_err fail_held(const struct attempt *attempt, tutti_err err)
 {
 	const char *name = attempt->shared->object.name;
 	uint64_t writer = load_acquire(&attempt->shared->writer);
-	uint32_t id = id_of(writer);
-	if (writer & HELD && id == TUTTI__KEPT)
+	uint32_t id = tutti__writer_id(writer);
+	if (writer & TUTTI__WRITER_HELD && id == TUTTI__KEPT)
 		return tutti__fail(err,
 		                   "read-write lock \"%s\" is held by a process that exited without releasing it. Any member "
 		                   "may release it.",
 		                   name);
-	if (has_writer(writer) && id != attempt->id)
+	if (tutti__has_writer(writer) && id != attempt->id)
 		return tutti__fail(err, "read-write lock \"%s\" is held, or waited for, by writer pid %d \"%s\".", name,
 		                   tutti__member_pid(attempt->arena, id), tutti__slot_of(attempt->arena, id)->name);
 	return tutti__fail(err, "read-write lock \"%s\" is held for %s by this process or others.", name,
-	                   writer & HELD ? "writing" : "reading");
+	                   writer & TUTTI__WRITER_HELD ? "writing" : "reading");
 }
 
 /* Waits until no writer is there. */
 static tutti_err wait_for_writer(struct attempt *attempt, bool reads)
 {
-	struct rwlock *shared = attempt->shared;
+	struct tutti__rwlock *shared = attempt->shared;
 	tutti_err err = attempt->deadline == 0 ? TUTTI_EBUSY : TUTTI_OK;
 	for (;;) {
 		look_for_dead_writer(attempt);
@@ -242,7 +199,7 @@ static tutti_err wait_for_writer(struct attempt *attempt, bool reads)
 /* The same for a writer that has claimed it and waits until no reader is there. */
 static tutti_err wait_for_readers(struct attempt *attempt)
 {
-	struct rwlock *shared = attempt->shared;
+	struct tutti__rwlock *shared = attempt->shared;
 	tutti_err err = attempt->deadline == 0 ? TUTTI_EBUSY : TUTTI_OK;
 	while (!no_reader(attempt)) {
 		look_for_dead_readers(attempt);
@@ -255,9 +212,9 @@ static tutti_err wait_for_readers(struct attempt *attempt)
 	return TUTTI_OK;
 }
 
-static tutti_err answer(const struct rwlock *shared, uint64_t writer)
+static tutti_err answer(const struct tutti__rwlock *shared, uint64_t writer)
 {
-	if (likely(!(writer & TAINTED)))
+	if (likely(!(writer & TUTTI__WRITER_TAINTED)))
 		return TUTTI_OK;
 	return tutti__fail(TUTTI_EOWNERDEAD,
 	                   "read-write lock \"%s\" was held for writing by pid %u, which was killed. You have it now; the "
@@ -277,22 +234,22 @@ static struct attempt attempt_of(tutti_rwlock *rwlock, uint32_t id, tutti_time t
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
 /* A share went down: perhaps a writer waits for that. */
-static void wake_drain(struct rwlock *shared)
+static void wake_drain(struct tutti__rwlock *shared)
 {
-	if (unlikely(load_acquire(&shared->writer) & CLAIMED)) {
+	if (unlikely(load_acquire(&shared->writer) & TUTTI__WRITER_CLAIMED)) {
 		tutti__wait_stamp(&shared->drain_point);
 		tutti__wake_all(&shared->drain_point);
 	}
 }
 
-static tutti_err fail_too_often(const struct rwlock *shared)
+static tutti_err fail_too_often(const struct tutti__rwlock *shared)
 {
 	return tutti__fail(TUTTI_EINVAL, "read-write lock \"%s\" is held for reading 2^31 - 1 times by this process.",
 	                   shared->object.name);
 }
 
 /* Raises the share, and takes it back if a writer is there. True: held, or it failed. */
-static inline bool try_read(struct rwlock *shared, atomic_u64 *share, tutti_err *err)
+static inline bool try_read(struct tutti__rwlock *shared, atomic_u64 *share, tutti_err *err)
 {
 	if (unlikely(!change_share(share, 1))) {
 		*err = fail_too_often(shared);
@@ -300,7 +257,7 @@ static inline bool try_read(struct rwlock *shared, atomic_u64 *share, tutti_err 
 	}
 	/* Acquire: pairs with the release of a writer's CAS; makes visible what it wrote. */
 	uint64_t writer = load_acquire(&shared->writer);
-	if (unlikely(has_writer(writer))) {
+	if (unlikely(tutti__has_writer(writer))) {
 		change_share(share, -1);
 		wake_drain(shared);
 		return false;
@@ -349,7 +306,7 @@ static bool release_kept_read(const struct attempt *attempt)
 	return false;
 }
 
-static tutti_err fail_not_held(const struct rwlock *shared, const char *how)
+static tutti_err fail_not_held(const struct tutti__rwlock *shared, const char *how)
 {
 	return tutti__fail(TUTTI_EPERM,
 	                   "read-write lock \"%s\" is not held for %s by this process. Release it where it was acquired.",
@@ -362,7 +319,7 @@ tutti_err tutti_rwlock_release_read(tutti_rwlock *rwlock)
 	uint32_t id = tutti__use(&rwlock->reference, &err);
 	if (unlikely(id == 0))
 		return err;
-	struct rwlock *shared = shared_of(rwlock);
+	struct tutti__rwlock *shared = shared_of(rwlock);
 	struct attempt attempt = {.rwlock = rwlock,
 	                          .shared = shared,
 	                          .arena = rwlock->reference.arena,
@@ -381,7 +338,7 @@ tutti_err tutti_rwlock_release_read(tutti_rwlock *rwlock)
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
 /* Nothing was written: the word is what it was before, and those who were kept out go on. */
-static void withdraw(struct rwlock *shared, uint64_t before)
+static void withdraw(struct tutti__rwlock *shared, uint64_t before)
 {
 	exchange_acq_rel(&shared->writer, before);
 	fence_after_rmw();
@@ -389,26 +346,26 @@ static void withdraw(struct rwlock *shared, uint64_t before)
 }
 
 /* Puts the id into the word, unless a writer is there. */
-static inline bool claim(struct rwlock *shared, uint32_t id, uint64_t *before)
+static inline bool claim(struct tutti__rwlock *shared, uint32_t id, uint64_t *before)
 {
-	*before = load_relaxed(&shared->writer) & TAINTED;
+	*before = load_relaxed(&shared->writer) & TUTTI__WRITER_TAINTED;
 	/* Acquire: pairs with the release of the last writer's CAS. */
-	if (unlikely(!cas_u64(&shared->writer, *before, *before | CLAIMED | id)))
+	if (unlikely(!cas_u64(&shared->writer, *before, (TUTTI__BUG(27) ? 0 : *before) | TUTTI__WRITER_CLAIMED | id)))
 		return false;
 	fence_after_rmw();
 	return true;
 }
 
 /* A plain store: nobody else changes a claimed word. From here on a death taints. */
-static inline tutti_err hold(struct rwlock *shared, uint32_t id, uint64_t before)
+static inline tutti_err hold(struct tutti__rwlock *shared, uint32_t id, uint64_t before)
 {
-	store_release(&shared->writer, before | HELD | id);
+	store_release(&shared->writer, before | TUTTI__WRITER_HELD | id);
 	return answer(shared, before);
 }
 
 static tutti_err write_slow(struct attempt *attempt, bool is_claimed, uint64_t before)
 {
-	struct rwlock *shared = attempt->shared;
+	struct tutti__rwlock *shared = attempt->shared;
 	while (!is_claimed) {
 		tutti_err err = wait_for_writer(attempt, false);
 		if (err)
@@ -430,37 +387,47 @@ tutti_err tutti_rwlock_acquire_write(tutti_rwlock *rwlock, tutti_time timeout)
 	uint32_t id = tutti__use(&rwlock->reference, &err);
 	if (unlikely(id == 0))
 		return err;
-	struct rwlock *shared = shared_of(rwlock);
-	bool was_free = TUTTI__BUG(27) && !is_read(rwlock->reference.arena, shared);
+	struct tutti__rwlock *shared = shared_of(rwlock);
 	bool is_claimed = claim(shared, id, &before);
-	if (likely(is_claimed && (was_free || !is_read(rwlock->reference.arena, shared))))
+	if (likely(is_claimed && !is_read(rwlock->reference.arena, shared)))
 		return hold(shared, id, before);
 	struct attempt attempt = attempt_of(rwlock, id, timeout);
 	return write_slow(&attempt, is_claimed, before);
 }
 
-tutti_err tutti_rwlock_release_write(tutti_rwlock *rwlock)
+static tutti_err release_write(tutti_rwlock *rwlock, bool may_be_kept, uint64_t next)
 {
 	tutti_err err;
 	uint32_t id = tutti__use(&rwlock->reference, &err);
 	if (unlikely(id == 0))
 		return err;
-	struct rwlock *shared = shared_of(rwlock);
+	struct tutti__rwlock *shared = shared_of(rwlock);
 	uint64_t writer = load_relaxed(&shared->writer);
-	bool may = writer & HELD && (id_of(writer) == id || id_of(writer) == TUTTI__KEPT);
+	uint32_t holder = tutti__writer_id(writer);
+	bool may = writer & TUTTI__WRITER_HELD && (holder == id || (may_be_kept && holder == TUTTI__KEPT));
 	/* Release: pairs with the acquire of the next reader's look and the next writer's CAS. */
-	if (unlikely(!may || !cas_u64(&shared->writer, writer, 0)))
+	if (unlikely(!may || !cas_u64(&shared->writer, writer, next)))
 		return fail_not_held(shared, "writing");
 	fence_after_rmw();
 	wake_waiters(shared);
 	return TUTTI_OK;
 }
 
-/* --- looking and dying -------------------------------------------------------------------------------------------- */
+tutti_err tutti_rwlock_release_write(tutti_rwlock *rwlock) { return release_write(rwlock, true, 0); }
+
+tutti_err tutti_rwlock_abandon_write(tutti_rwlock *rwlock)
+{
+	struct tutti__rwlock *shared = shared_of(rwlock);
+	if (load_relaxed(&shared->gone_pid) == 0) /* else it goes on telling of the one who was killed */
+		store_relaxed(&shared->gone_pid, (uint32_t)getpid());
+	return release_write(rwlock, false, TUTTI__WRITER_TAINTED);
+}
+
+/* --- looking ------ -------------------------------------------------------------------------------------------- */
 
 uint32_t tutti_rwlock_readers(const tutti_rwlock *rwlock)
 {
-	const struct rwlock *shared = shared_of(rwlock);
+	const struct tutti__rwlock *shared = shared_of(rwlock);
 	uint32_t sum = 0;
 	for (uint32_t number = 1; number <= load_relaxed(&shared->readers.used); number++)
 		sum += (uint32_t)tutti__share_count(
@@ -470,61 +437,14 @@ uint32_t tutti_rwlock_readers(const tutti_rwlock *rwlock)
 
 int tutti_rwlock_writer(const tutti_rwlock *rwlock)
 {
-	const struct rwlock *shared = shared_of(rwlock);
+	const struct tutti__rwlock *shared = shared_of(rwlock);
 	uint64_t writer = load_relaxed(&shared->writer);
-	uint32_t id = id_of(writer);
-	if (!(writer & HELD))
-		return writer & TAINTED ? -1 : 0;
+	uint32_t id = tutti__writer_id(writer);
+	if (!(writer & TUTTI__WRITER_HELD))
+		return writer & TUTTI__WRITER_TAINTED ? -1 : 0;
 	if (id == TUTTI__KEPT)
 		return (int)load_relaxed(&shared->gone_pid);
 	if (tutti__member_is_dead(rwlock->reference.arena, id))
 		return -1;
 	return tutti__member_pid(rwlock->reference.arena, id);
 }
-
-static void recover_writer(tutti_arena *arena, struct rwlock *shared, uint32_t dead, bool clean)
-{
-	uint64_t writer = load_acquire(&shared->writer);
-	if (!has_writer(writer) || id_of(writer) != dead)
-		return;
-	uint64_t next = writer & TAINTED;
-	if (writer & HELD) {
-		store_relaxed(&shared->gone_pid, (uint32_t)tutti__member_pid(arena, dead));
-		next = clean ? next | HELD | TUTTI__KEPT : TAINTED;
-	}
-	cas_u64(&shared->writer, writer, next);
-}
-
-static void recover_reads(tutti_arena *arena, struct rwlock *shared, uint32_t dead, bool clean)
-{
-	for (uint32_t number = 1; number <= load_relaxed(&shared->readers.used); number++) {
-		atomic_u64 *share = tutti__share_at(arena, &shared->readers, number);
-		uint64_t old = load_acquire(share);
-		int32_t count = tutti__share_count(old);
-		if (old && tutti__share_id(old) == dead)
-			cas_u64(share, old, clean && count > 0 ? tutti__share(TUTTI__KEPT, count) : 0);
-	}
-}
-
-static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean)
-{
-	(void)owner;
-	struct rwlock *shared = tutti__at(arena, offset);
-	tutti__shares_recover(arena, &shared->readers, dead);
-	tutti__latch_release_dead(&shared->readers.latch, dead);
-	recover_reads(arena, shared, dead, clean);
-	recover_writer(arena, shared, dead, clean);
-	tutti__wake_all(&shared->drain_point);
-	tutti__wake_all(&shared->readers_point);
-	tutti__wake_all(&shared->writers_point);
-}
-
-static void destroy(tutti_arena *arena, uint64_t offset)
-{
-	tutti__shares_destroy(arena, &((struct rwlock *)tutti__at(arena, offset))->readers);
-}
-
-const struct tutti__kind tutti__rwlock_kind = {.name = "read-write lock",
-                                               .is_object = true,
-                                               .recover = recover,
-                                               .destroy = destroy};

@@ -5,6 +5,8 @@
  * A release is one CAS and a look whether somebody waits. Who was woken and leaves permits
  * behind wakes the next. A releaser killed between the two costs the sleepers one tick.
  */
+#include <unistd.h>
+
 #include <tutti/semaphore.h>
 
 #include "arena/wait.h"
@@ -229,6 +231,26 @@ tutti_err tutti_semaphore_release(tutti_semaphore *semaphore, uint32_t count)
 	return TUTTI_OK;
 }
 
+tutti_err tutti_semaphore_abandon(tutti_semaphore *semaphore)
+{
+	tutti_err err;
+	uint32_t number;
+	struct semaphore *shared = shared_of(semaphore);
+	uint32_t id = tutti__use(&semaphore->reference, &err);
+	if (id == 0 || (err = find_share(semaphore, id, INT64_MAX, &number)) != TUTTI_OK)
+		return err;
+	if (load_relaxed(&shared->permits.gone_pid) == 0) /* else it goes on telling of the one who was killed */
+		store_relaxed(&shared->permits.gone_pid, (uint32_t)getpid());
+	err = tutti__permits_abandon(semaphore->reference.arena, &shared->permits, number, id);
+	if (err == TUTTI_EPERM)
+		return tutti__fail(err, "this process has no permit of semaphore \"%s\" to abandon.", shared->object.name);
+	if (err)
+		return err;
+	tutti__wait_stamp(&shared->point);
+	tutti__wake_one(&shared->point, &shared->hints);
+	return TUTTI_OK;
+}
+
 static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean)
 {
 	(void)owner;
@@ -241,6 +263,14 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 static void destroy(tutti_arena *arena, uint64_t offset)
 {
 	tutti__shares_destroy(arena, &((struct semaphore *)tutti__at(arena, offset))->permits.shares);
+}
+
+bool tutti__semaphore_is_valid(tutti_arena *arena, uint64_t offset, void (*reach)(void *context, uint64_t offset),
+                               void *context)
+{
+	struct semaphore *shared = tutti__at(arena, offset);
+	return tutti__shares_are_valid(arena, &shared->permits.shares, reach, context) &&
+	       tutti__permits_are_valid(arena, &shared->permits);
 }
 
 const struct tutti__kind tutti__semaphore_kind = {.name = "semaphore",

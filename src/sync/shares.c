@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "arena/block.h"
+#include "arena/member.h"
 #include "sync/shares.h"
 #include "os/seeded_bug.h"
 
@@ -48,7 +49,7 @@ uint32_t tutti__share_claim(const tutti_arena *arena, struct tutti__shares *shar
  * Chains a block at the end. Between the link and SHARED it is reachable, but its maker's:
  * the object's recovery sets SHARED before the sweep looks.
  */
-tutti_err tutti__shares_grow(tutti_arena *arena, struct tutti__shares *shares)
+static tutti_err grow(tutti_arena *arena, struct tutti__shares *shares)
 {
 	uint64_t offset, more;
 	tutti_err err = tutti__block_alloc(arena, TUTTI__KIND_RAW, sizeof(struct tutti__more_shares), INT64_MAX, &offset);
@@ -66,6 +67,14 @@ tutti_err tutti__shares_grow(tutti_arena *arena, struct tutti__shares *shares)
 	return TUTTI_OK;
 }
 
+tutti_err tutti__share_make_room(tutti_arena *arena, struct tutti__shares *shares)
+{
+	if (load_relaxed(&shares->used) >= TUTTI__MAX_SHARES)
+		return tutti__fail(TUTTI_EMEMBERS, "more than %d members, counting dead ones, have a share in it.",
+		                   TUTTI__MAX_SHARES);
+	return grow(arena, shares);
+}
+
 tutti_err tutti__share_open(tutti_arena *arena, struct tutti__shares *shares, uint32_t id, int64_t deadline,
                             uint32_t *number)
 {
@@ -77,10 +86,7 @@ tutti_err tutti__share_open(tutti_arena *arena, struct tutti__shares *shares, ui
 		tutti__latch_release(&shares->latch);
 		if (*number)
 			return TUTTI_OK;
-		if (load_relaxed(&shares->used) >= TUTTI__MAX_SHARES)
-			return tutti__fail(TUTTI_EMEMBERS, "more than %d members, counting dead ones, have a share in it.",
-			                   TUTTI__MAX_SHARES);
-		err = tutti__shares_grow(arena, shares);
+		err = tutti__share_make_room(arena, shares);
 		if (err)
 			return err;
 	}
@@ -104,9 +110,30 @@ void tutti__shares_destroy(tutti_arena *arena, struct tutti__shares *shares)
 	}
 }
 
-void tutti__shares_visit(tutti_arena *arena, const struct tutti__shares *shares,
-                         void (*reach)(void *context, uint64_t offset), void *context)
+static bool is_unique(const tutti_arena *arena, const struct tutti__shares *shares, uint32_t number, uint32_t id)
 {
+	while (--number > 0)
+		if (tutti__share_id(load_acquire(tutti__share_at(arena, shares, number))) == id)
+			return false;
+	return true;
+}
+
+bool tutti__shares_are_valid(tutti_arena *arena, const struct tutti__shares *shares,
+                             void (*reach)(void *context, uint64_t offset), void *context)
+{
+	uint32_t used = load_acquire(&shares->used);
+	atomic_u64 *share;
 	for (uint64_t more = load_acquire(&shares->more); more; more = load_acquire(&block_at(arena, more)->next))
 		reach(context, more);
+	if (load_acquire(&shares->latch.word))
+		return false;
+	for (uint32_t number = 1; (share = tutti__share_at(arena, shares, number)) != NULL; number++) {
+		uint64_t value = load_acquire(share);
+		uint32_t id = tutti__share_id(value);
+		if (value == 0 || id == TUTTI__ABANDONED || id == TUTTI__KEPT)
+			continue;
+		if (number > used || tutti__member_is_dead(arena, id) || !is_unique(arena, shares, number, id))
+			return false;
+	}
+	return true;
 }

@@ -43,8 +43,8 @@ atomic_u64 *tutti__share_at(const tutti_arena *arena, const struct tutti__shares
 /* Under the latch: the number of the member's share, which is made if need be; 0: there is no room. */
 uint32_t tutti__share_claim(const tutti_arena *arena, struct tutti__shares *shares, uint32_t id);
 
-/* Makes room. Never with the latch held. TUTTI_ENOMEM. */
-tutti_err tutti__shares_grow(tutti_arena *arena, struct tutti__shares *shares);
+/* Makes room. Never with the latch held. TUTTI_ENOMEM, TUTTI_EMEMBERS. */
+tutti_err tutti__share_make_room(tutti_arena *arena, struct tutti__shares *shares);
 
 /* The same from outside, making room if there is none. TUTTI_ENOMEM, TUTTI_EMEMBERS; TUTTI_EBUSY as of a latch. */
 tutti_err tutti__share_open(tutti_arena *arena, struct tutti__shares *shares, uint32_t id, int64_t deadline,
@@ -54,8 +54,11 @@ tutti_err tutti__share_open(tutti_arena *arena, struct tutti__shares *shares, ui
 void tutti__shares_recover(tutti_arena *arena, struct tutti__shares *shares, uint32_t dead);
 void tutti__shares_destroy(tutti_arena *arena, struct tutti__shares *shares);
 
-/* All blocks that it reaches. */
-void tutti__shares_visit(tutti_arena *arena, const struct tutti__shares *shares,
-                         void (*reach)(void *context, uint64_t offset), void *context);
+/*
+ * Validity, while nobody is inside: the latch is free; every share is that of a member that is in (one each),
+ * ABANDONED or KEPT; none lies beyond `used`. Calls `reach` for all blocks that it reaches.
+ */
+bool tutti__shares_are_valid(tutti_arena *arena, const struct tutti__shares *shares,
+                             void (*reach)(void *context, uint64_t offset), void *context);
 
 #endif

@@ -105,16 +105,16 @@ static void drain(struct world *world)
 /* Each lock can be had, and what it guards is whole or its holder's death is told. */
 static void look_at_locks(struct world *world)
 {
-	for (int i = 0; i < LOCKS; i++) {
+	for (unsigned i = 0; i < LOCKS; i++) {
 		struct guarded *guarded = &ledger->guarded[i];
-		tutti_err err = tutti_lock_acquire(world->locks[i], tutti_seconds(2));
+		tutti_err err = world_acquire(world, i, tutti_seconds(2));
 		if (err && err != TUTTI_EOWNERDEAD)
-			ledger_fail(CHECK_HUNG, "lock %d in the end: %s", i, tutti_last_error());
+			ledger_fail(CHECK_HUNG, "lock %u in the end: %s", i, tutti_last_error());
 		else if (err == TUTTI_OK && guarded->first != guarded->second)
-			ledger_fail(CHECK_GUARDED, "lock %d in the end: %llu and %llu", i, (unsigned long long)guarded->first,
+			ledger_fail(CHECK_GUARDED, "lock %u in the end: %llu and %llu", i, (unsigned long long)guarded->first,
 			            (unsigned long long)guarded->second);
 		if (err == TUTTI_OK || err == TUTTI_EOWNERDEAD)
-			tutti_lock_release(world->locks[i]);
+			world_release(world, i);
 	}
 }
 

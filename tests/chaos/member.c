@@ -48,21 +48,39 @@ static void change_guarded(struct member *member, struct guarded *guarded, bool 
 static void use_lock(struct member *member)
 {
 	uint32_t number = member_random(member, LOCKS);
-	tutti_lock *lock = member->world.locks[number];
-	tutti_err err =
-		tutti_lock_acquire(lock, member_random(member, 2) ? TUTTI_NOW : tutti_us(member_random(member, 30000)));
-	if (err == TUTTI_ETIMEDOUT || err == TUTTI_EBUSY)
+	tutti_time timeout = member_random(member, 2) ? TUTTI_NOW : tutti_us(member_random(member, 30000));
+	tutti_err err = world_acquire(&member->world, number, timeout);
+	if (err == TUTTI_ETIMEDOUT || err == TUTTI_EBUSY || err == TUTTI_EINTR)
 		return;
 	if (err && err != TUTTI_EOWNERDEAD) {
-		member_tolerates(err, "lock_acquire");
+		member_tolerates(err, "acquire");
 		return;
 	}
 	ledger_count(COUNT_LOCKED, 1);
 	ledger_count(COUNT_TOLD, err == TUTTI_EOWNERDEAD);
 	change_guarded(member, &ledger->guarded[number], err == TUTTI_EOWNERDEAD);
-	err = tutti_lock_release(lock);
+	err = world_release(&member->world, number);
 	if (err)
-		member_tolerates(err, "lock_release");
+		member_tolerates(err, "release");
+}
+
+/* A reader sees what the lock guards whole, or was told. */
+static void read_guarded(struct member *member)
+{
+	struct guarded *guarded = &ledger->guarded[NUMBER_OF_RWLOCK];
+	tutti_err err = tutti_rwlock_acquire_read(member->world.rwlock, tutti_us(member_random(member, 3000)));
+	if (err == TUTTI_ETIMEDOUT || err == TUTTI_EBUSY)
+		return;
+	if (err && err != TUTTI_EOWNERDEAD) {
+		member_tolerates(err, "acquire_read");
+		return;
+	}
+	if (err == TUTTI_OK && guarded->first != guarded->second)
+		ledger_fail(CHECK_GUARDED, "%llu and %llu, read, and nobody's death was told",
+		            (unsigned long long)guarded->first, (unsigned long long)guarded->second);
+	err = tutti_rwlock_release_read(member->world.rwlock);
+	if (err)
+		member_tolerates(err, "release_read");
 }
 
 static void use_event(struct member *member)
@@ -81,6 +99,41 @@ static void use_event(struct member *member)
 	}
 	if (err && err != TUTTI_ETIMEDOUT)
 		member_tolerates(err, "event");
+}
+
+/* Notifies, or waits in two steps; a ticket that is given up after a notification passes it on. */
+static void use_condition(struct member *member)
+{
+	tutti_condition *condition = member->world.condition;
+	uint32_t choice = member_random(member, 4);
+	uint64_t ticket;
+	tutti_err err;
+	if (choice < 2) {
+		err = tutti_condition_notify(condition, choice ? 1 : UINT32_MAX, NULL);
+	} else if ((err = tutti_condition_enlist(condition, &ticket)) == TUTTI_OK) {
+		if (choice == 2)
+			err = tutti_condition_sleep(condition, ticket, tutti_us(member_random(member, 5000)));
+		else if (tutti_condition_leave(condition, ticket))
+			err = tutti_condition_notify(condition, 1, NULL);
+	}
+	if (err && err != TUTTI_ETIMEDOUT)
+		member_tolerates(err, "condition");
+}
+
+/* Mostly it breaks, by time or by death; then it is reset. */
+static void use_barrier(struct member *member)
+{
+	tutti_barrier *barrier = member->world.barrier;
+	uint32_t index = 0;
+	tutti_err err = member_random(member, 16)
+	                    ? tutti_barrier_wait(barrier, NULL, NULL, &index, tutti_us(member_random(member, 5000)))
+	                    : tutti_barrier_abort(barrier);
+	if (err == TUTTI_EBROKEN)
+		err = tutti_barrier_reset(barrier);
+	if (err)
+		member_tolerates(err, "barrier");
+	if (index >= 3)
+		ledger_fail(CHECK_ERROR, "barrier_wait gave the index %u of 3", index);
 }
 
 /* Makes a queue with a message, mails its handle, and keeps it open until its place is needed for another. */
@@ -137,7 +190,8 @@ static const struct operation {
 	{member_put, 20, PUTTING},         {member_put_batch, 8, PUTTING}, {member_put_draft, 8, PUTTING},
 	{member_get, 18, GETTING},         {member_get_copy, 18, GETTING}, {member_get_batch, 8, GETTING},
 	{member_release_held, 40, ALWAYS}, {use_lock, 30, ALWAYS},         {use_event, 10, ALWAYS},
-	{mail_handle, 10, ALWAYS},         {open_mailed, 10, ALWAYS},
+	{mail_handle, 10, ALWAYS},         {open_mailed, 10, ALWAYS},      {use_condition, 10, ALWAYS},
+	{use_barrier, 5, ALWAYS},          {read_guarded, 20, ALWAYS},
 };
 
 static unsigned weight_for(const struct member *member, const struct operation *operation)

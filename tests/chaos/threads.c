@@ -46,7 +46,7 @@ static void vanish(struct member *member)
 	tutti_draft draft;
 	uint32_t number = member_random(member, LOCKS);
 	struct guarded *guarded = &ledger->guarded[number];
-	tutti_err err = tutti_lock_acquire(member->world.locks[number], TUTTI_NOW);
+	tutti_err err = world_acquire(&member->world, number, TUTTI_NOW);
 	if (err == TUTTI_OK || err == TUTTI_EOWNERDEAD) {
 		atomic_store(&guarded->inside, member->number + 1);
 		guarded->first++;

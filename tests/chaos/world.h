@@ -5,12 +5,19 @@
 
 #include "ledger.h"
 
+enum { PLAIN_LOCKS = 3, NUMBER_OF_RLOCK = PLAIN_LOCKS, NUMBER_OF_SEMAPHORE, NUMBER_OF_RWLOCK };
+
 struct world {
 	tutti_arena *arena;
 	tutti_queue *queues[QUEUES]; /* two unbounded ones, one bounded by items, one by bytes */
 	tutti_queue *mail; /* handles travel here */
-	tutti_lock *locks[LOCKS];
+	tutti_lock *locks[PLAIN_LOCKS]; /* the first of the LOCKS; then one of each other kind */
+	tutti_rlock *rlock;
+	tutti_semaphore *semaphore; /* of one */
+	tutti_rwlock *rwlock;
 	tutti_event *events[EVENTS];
+	tutti_condition *condition;
+	tutti_barrier *barrier; /* of three */
 };
 
 /* Makes arena and objects. */
@@ -19,5 +26,9 @@ void world_make(struct world *world);
 bool world_join(struct world *world, const struct world *original);
 /* Closes the handles; with `leave` also the arena. */
 void world_close(struct world *world, bool leave);
+
+/* Takes and releases the lock with this number, 0 ... LOCKS - 1, whatever its kind. */
+tutti_err world_acquire(struct world *world, unsigned number, tutti_time timeout);
+tutti_err world_release(struct world *world, unsigned number);
 
 #endif

@@ -11,6 +11,7 @@
 #include "pool/job.h"
 #include "sync/barrier.h"
 #include "sync/condition.h"
+#include "sync/kinds.h"
 
 enum { MAX_BLOCKS = 8192 };
 
@@ -113,17 +114,20 @@ static void check_queue(struct census *census, const struct found *found)
 		     (unsigned long long)queue->pending_segment);
 }
 
-static void check_condition(struct census *census, const struct found *found)
+static void check_sync(struct census *census, const struct found *found)
 {
-	if (!tutti__condition_is_valid(census->arena, found->offset, reach, census))
-		fail(TORN, "K1, %s: the condition is not valid", census->when);
-}
-
-static void check_barrier(struct census *census, const struct found *found)
-{
-	struct tutti__barrier *barrier = tutti__at(census->arena, found->offset);
-	if (!tutti__barrier_is_valid(census->arena, barrier, reach, census))
-		fail(TORN, "K1, %s: the barrier is not valid (word %#llx)", census->when, (unsigned long long)barrier->word);
+	struct tutti__object *object = tutti__at(census->arena, found->offset);
+	bool is_valid = true;
+	if (found->kind == TUTTI__KIND_SEMAPHORE)
+		is_valid = tutti__semaphore_is_valid(census->arena, found->offset, reach, census);
+	if (found->kind == TUTTI__KIND_RWLOCK)
+		is_valid = tutti__rwlock_is_valid(census->arena, found->offset, reach, census);
+	if (found->kind == TUTTI__KIND_CONDITION)
+		is_valid = tutti__condition_is_valid(census->arena, found->offset, reach, census);
+	if (found->kind == TUTTI__KIND_BARRIER)
+		is_valid = tutti__barrier_is_valid(census->arena, tutti__at(census->arena, found->offset), reach, census);
+	if (!is_valid)
+		fail(TORN, "K1, %s: %s \"%s\" is not valid", census->when, tutti__kinds[found->kind]->name, object->name);
 }
 
 /* A job belongs to a pool that lives, and has its blocks. */
@@ -225,12 +229,9 @@ void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when)
 		check_object(&census, found);
 		if (found->kind == TUTTI__KIND_QUEUE)
 			check_queue(&census, found);
-		if (found->kind == TUTTI__KIND_CONDITION)
-			check_condition(&census, found);
 		if (found->kind == TUTTI__KIND_BLOCK)
 			reach(&census, load_acquire(&((struct tutti__shared_block *)tutti__at(arena, found->offset))->place));
-		if (found->kind == TUTTI__KIND_BARRIER)
-			check_barrier(&census, found);
+		check_sync(&census, found);
 	}
 	for (unsigned i = 0; i < census.count; i++)
 		if (census.blocks[i].owner == TUTTI__SHARED && census.blocks[i].reached == 0)

@@ -18,6 +18,7 @@ enum {
 	SEQUENCES = 8192, /* messages that one putter puts before it ends */
 	BUFFER = 24576, /* no message is larger */
 	QUEUES = 2,
+	LOCKS = 4, /* one of each kind */
 };
 
 enum role { PUTTER, GETTER, LOCKER, SWEEPER, ROLES };
@@ -30,7 +31,7 @@ struct life {
 	unsigned char *hand; /* of a getter: its buffer */
 };
 
-/* What the lock of the traffic guards: false at any time outside of it means that it was broken. */
+/* What a lock of the traffic guards: false at any time outside of it means that it was broken. */
 struct guarded {
 	uint32_t holder; /* life + 1; 0: nobody */
 	uint64_t a, b; /* equal */
@@ -39,7 +40,7 @@ struct guarded {
 struct ledger {
 	atomic_u32 is_closing; /* 1: putters end; 2: all end */
 	atomic_u32 told; /* times that a killed holder was reported */
-	struct guarded guarded;
+	struct guarded guarded[LOCKS];
 	struct life lives[LIVES];
 	unsigned char hands[LIVES][BUFFER]; /* sparse: touched only by getters */
 	atomic_u32 received[LIVES][SEQUENCES]; /* by putter: how often; sparse too */

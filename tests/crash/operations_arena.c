@@ -164,6 +164,10 @@ const struct operation arena_operations[] = {
 const struct operation recovery = {.name = "recovery of one killed in", .operate = sweep};
 
 const char *const corpses[] = {"lock acquire",
+                               "semaphore acquire, after another",
+                               "semaphore acquire, from the dead",
+                               "semaphore release of many",
+                               "rwlock write",
                                "put, links a segment, cache warm",
                                "put of a draft, a block",
                                "get, leaves a segment",

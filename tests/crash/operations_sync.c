@@ -1,373 +1,504 @@
 /* SPDX-License-Identifier: MIT */
-/* Condition and barrier: a notification is acted on or passed on; a party that had arrived breaks the round. */
-#include <sched.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/prctl.h>
+/*
+ * Recursive lock, semaphore, read-write lock, once, and the lock with handover: K3, after a death at any
+ * instruction of taking and releasing.
+ */
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <tutti/wait.h>
-
+#include "arena/context.h"
 #include "ring.h"
-#include "sync/condition.h"
 #include "world.h"
 
-static void expect(tutti_err got, tutti_err wanted, enum harm harm, const char *what)
+enum { PERMITS = 2, MANY = 300000, FULL = 6 };
+
+static void expect(tutti_err got, tutti_err wanted, const char *what)
 {
 	if (got != wanted)
-		fail(harm, "%s answers %s, where %s is due: %s", what, tutti_error_name(got), tutti_error_name(wanted),
+		fail(wanted == TUTTI_EOWNERDEAD || got == TUTTI_EOWNERDEAD ? TORN : HUNG,
+		     "K3: %s answers %s, where %s is due: %s", what, tutti_error_name(got), tutti_error_name(wanted),
 		     tutti_last_error());
 }
 
-/* --- condition -------------------------------------------------------------------------------------------------- */
-
-enum { INLINE_ENTRIES = 7 };
-
-static void open_condition(struct stage *stage)
+/* What has returned has taken effect; what took effect is noted, so that it stays so. */
+static void note_outcome(bool has_effect)
 {
-	must(tutti_condition_open(&stage->condition, &(tutti_condition_options){.arena = stage->arena}), "condition");
+	if (board->has_returned && !has_effect)
+		fail(LOST, "K3: the operation had returned, but has no effect");
+	board->outcome = has_effect;
 }
 
-static void enlist(struct stage *stage) { must(tutti_condition_enlist(stage->condition, &stage->ticket), "enlist"); }
+/* --- semaphore ------------------------------------------------------------------------------------------------- */
 
-static void survivor_waits(struct stage *stage)
+static void open_semaphore(struct stage *stage)
 {
-	open_condition(stage);
-	enlist(stage);
+	must(tutti_semaphore_open(&stage->semaphore, PERMITS, &(tutti_semaphore_options){.arena = stage->arena}),
+	     "semaphore");
 }
 
-static void enlist_and_leave(struct stage *stage)
+static void acquire_permit(struct stage *stage)
 {
-	enlist(stage);
-	tutti_condition_leave(stage->condition, stage->ticket);
+	must(tutti_semaphore_acquire(stage->semaphore, TUTTI_NOW), "acquire");
+}
+static void release_permit(struct stage *stage) { must(tutti_semaphore_release(stage->semaphore, 1), "release"); }
+
+static void use_permit(struct stage *stage)
+{
+	acquire_permit(stage);
+	release_permit(stage);
 }
 
-static void fill_entries(struct stage *stage)
+/* The word names the survivor when the victim comes. */
+static void open_used_semaphore(struct stage *stage)
 {
-	for (unsigned i = 0; i < INLINE_ENTRIES; i++)
-		enlist(stage);
+	open_semaphore(stage);
+	use_permit(stage);
 }
 
-static void notify(struct stage *stage) { must(tutti_condition_notify(stage->condition, 1, NULL), "notify"); }
-
-static void be_notified(struct stage *stage)
+/* Takes all there are. How many of them the dead had is `told`. */
+static unsigned take_all(struct stage *stage, unsigned *told)
 {
-	enlist(stage);
-	notify(stage);
-}
-
-static void sleep_on_ticket(struct stage *stage)
-{
-	must(tutti_condition_sleep(stage->condition, stage->ticket, TUTTI_FOREVER), "sleep");
-}
-
-static void sleep_in_vain(struct stage *stage)
-{
-	if (tutti_condition_sleep(stage->condition, stage->ticket, tutti_ms(1)) != TUTTI_ETIMEDOUT)
-		must(TUTTI_EINVAL, "a condition that nobody notifies");
-}
-
-static void leave(struct stage *stage) { tutti_condition_leave(stage->condition, stage->ticket); }
-
-/* The victim's sleep: it is notified there, as if by somebody who did so at once. */
-static struct stage *waiting_stage;
-
-static int notify_instead_of_sleeping(atomic_u32 *word, uint32_t expected, int64_t deadline)
-{
-	(void)word, (void)expected, (void)deadline;
-	notify(waiting_stage);
-	board->was_notified = true;
-	return 0;
-}
-
-static void prepare_wait(struct stage *stage)
-{
-	waiting_stage = stage;
-	board->was_notified = false;
-	tutti_wait_policy_set(&(tutti_wait_policy){.spin = TUTTI_SPIN_OFF}); /* steps */
-	must(tutti_lock_acquire(stage->lock, TUTTI_NOW), "acquire");
-	tutti__os.futex_wait = notify_instead_of_sleeping;
-}
-
-static void wait_with_lock(struct stage *stage)
-{
-	must(tutti_condition_wait(stage->condition, stage->lock, TUTTI_FOREVER), "wait");
-}
-
-/* Before anybody recovers: what is owed to somebody else; then the checker waits in line behind the victim. */
-static void stand_in_line(struct stage *stage)
-{
-	stage->victim_held_lock = tutti_lock_holder(stage->lock) == -1;
-	stage->pending = tutti__condition_pending(stage->condition);
-	enlist(stage);
-}
-
-/* The condition goes on working, for one that comes now. */
-static void use_condition(struct stage *stage)
-{
-	uint32_t count;
-	expect(tutti_condition_notify(stage->condition, UINT32_MAX, &count), TUTTI_OK, TORN, "notify all");
-	enlist(stage);
-	expect(tutti_condition_notify(stage->condition, 1, &count), TUTTI_OK, TORN, "notify");
-	if (count != 1)
-		fail(LOST, "the condition notified %u, where one waits", count);
-	expect(tutti_condition_sleep(stage->condition, stage->ticket, TUTTI_NOW), TUTTI_OK, LOST, "a notified sleep");
-	enlist(stage);
-	expect(tutti_condition_sleep(stage->condition, stage->ticket, TUTTI_NOW), TUTTI_ETIMEDOUT, TORN, "a sleep");
-}
-
-/* What the victim had been told and not acted on reaches the next, within a second; and nothing else does. */
-static void check_passed_on(struct stage *stage)
-{
-	bool owed = stage->pending > 0;
-	expect(tutti_condition_sleep(stage->condition, stage->ticket, owed ? TUTTI_FOREVER : tutti_ms(1)),
-	       owed ? TUTTI_OK : TUTTI_ETIMEDOUT, LOST, "the sleep of the next in line");
-	if (board->has_returned && owed)
-		fail(TORN, "the sleep had returned, and its notification was given again");
-	use_condition(stage);
-}
-
-static void check_waited(struct stage *stage)
-{
-	if (board->was_notified && stage->pending == 0 && !stage->victim_held_lock)
-		fail(LOST, "the notification is gone, though its waiter was killed before it had the lock back");
-	check_passed_on(stage);
-	expect(tutti_lock_acquire(stage->lock, tutti_seconds(0.5)), stage->victim_held_lock ? TUTTI_EOWNERDEAD : TUTTI_OK,
-	       HUNG, "the lock of the condition");
-	expect(tutti_lock_release(stage->lock), TUTTI_OK, TORN, "its release");
-}
-
-/* The survivor's process waits; it is notified or not. */
-static void check_notified(struct stage *stage)
-{
-	uint32_t waiters = tutti_condition_waiters(stage->condition);
-	board->outcome = waiters == 0;
-	if (board->has_returned && waiters != 0)
-		fail(LOST, "the notify had returned, and its waiter still waits");
-	use_condition(stage);
-}
-
-static void check_nobody_waits(struct stage *stage)
-{
-	tutti_arena_sweep(stage->arena);
-	if (tutti_condition_waiters(stage->condition) != 0)
-		fail(TORN, "a dead member still waits");
-	use_condition(stage);
-}
-
-const struct operation condition_operations[] = {
-	{.name = "condition enlist and leave",
-     .is_short = true,
-     .arrange = open_condition,
-     .operate = enlist_and_leave,
-     .check = check_nobody_waits},
-	{.name = "condition enlist, chains a block",
-     .arrange = open_condition,
-     .prepare = fill_entries,
-     .operate = enlist,
-     .check = check_nobody_waits},
-	{.name = "condition notify",
-     .is_short = true,
-     .arrange = survivor_waits,
-     .operate = notify,
-     .check = check_notified},
-	{.name = "condition sleep, notified",
-     .arrange = open_condition,
-     .prepare = be_notified,
-     .operate = sleep_on_ticket,
-     .look = stand_in_line,
-     .check = check_passed_on},
-	{.name = "condition sleep, timed out",
-     .arrange = open_condition,
-     .prepare = enlist,
-     .operate = sleep_in_vain,
-     .look = stand_in_line,
-     .check = check_passed_on},
-	{.name = "condition leave, notified",
-     .is_short = true,
-     .arrange = open_condition,
-     .prepare = be_notified,
-     .operate = leave,
-     .look = stand_in_line,
-     .check = check_passed_on},
-	{.name = "condition wait",
-     .arrange = open_condition,
-     .prepare = prepare_wait,
-     .operate = wait_with_lock,
-     .look = stand_in_line,
-     .check = check_waited},
-	{.name = NULL},
-};
-
-/* --- barrier ---------------------------------------------------------------------------------------------------- */
-
-static void open_barrier(struct stage *stage, uint32_t parties)
-{
-	must(tutti_barrier_open(&stage->barrier, parties, &(tutti_barrier_options){.arena = stage->arena}), "barrier");
-}
-
-static void open_for_one(struct stage *stage) { open_barrier(stage, 1); }
-static void open_for_two(struct stage *stage) { open_barrier(stage, 2); }
-
-/* A member that has arrived and stands still: it sleeps, and is stopped so that its tick changes nothing. */
-static void party_waits(struct stage *stage)
-{
-	open_for_two(stage);
-	stage->party = fork();
-	if (stage->party == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		tutti_wait_policy_set(&(tutti_wait_policy){.spin = TUTTI_SPIN_OFF});
-		tutti_barrier_wait(stage->barrier, NULL, NULL, NULL, TUTTI_FOREVER);
-		_exit(0);
+	unsigned count = 0;
+	tutti_err err;
+	*told = 0;
+	while ((err = tutti_semaphore_acquire(stage->semaphore, TUTTI_NOW)) == TUTTI_OK || err == TUTTI_EOWNERDEAD) {
+		count++;
+		*told += err == TUTTI_EOWNERDEAD;
 	}
-	int64_t deadline = tutti__deadline(tutti_seconds(5));
-	while (tutti_barrier_waiting(stage->barrier) != 1)
-		if (tutti__os.clock_now() > deadline || sched_yield() != 0)
-			must(TUTTI_ETIMEDOUT, "the party's arrival");
-	siginfo_t info;
-	kill(stage->party, SIGSTOP);
-	must(waitid(P_PID, (id_t)stage->party, &info, WSTOPPED | WNOWAIT) == 0 ? TUTTI_OK : TUTTI_ESYSTEM, "stop");
+	expect(err, TUTTI_EBUSY, "an acquire without a permit");
+	return count;
 }
 
-static void abort_barrier(struct stage *stage) { must(tutti_barrier_abort(stage->barrier), "abort"); }
-static void reset_barrier(struct stage *stage) { must(tutti_barrier_reset(stage->barrier), "reset"); }
-
-static void pass_barrier(struct stage *stage)
+/* None is lost, none is new, and who gets what the dead had is told; then all is as in the beginning. */
+static unsigned check_permits(struct stage *stage, unsigned due)
 {
-	must(tutti_barrier_wait(stage->barrier, NULL, NULL, NULL, TUTTI_FOREVER), "wait");
+	unsigned told, again;
+	unsigned count = take_all(stage, &told);
+	if (count != due)
+		fail(LOST, "K3: of %u permits %u can be had (%u after the dead)", due, count, told);
+	if (told > PERMITS)
+		fail(TORN, "K3: %u permits come from the dead, who had %u at most", told, PERMITS);
+	expect(tutti_semaphore_release(stage->semaphore, due), TUTTI_OK, "the release of all");
+	if (take_all(stage, &again) != due || again)
+		fail(TORN, "K3: the second time %u permits come from the dead", again);
+	expect(tutti_semaphore_release(stage->semaphore, due), TUTTI_OK, "the second release");
+	return told;
 }
 
-static bool do_nothing(void *context) { return context != NULL; }
+static void check_permit_taken(struct stage *stage) { note_outcome(check_permits(stage, PERMITS) == 1); }
+static void check_permit_released(struct stage *stage) { note_outcome(check_permits(stage, PERMITS) == 0); }
 
-static void pass_with_action(struct stage *stage)
+static void release_many(struct stage *stage) { must(tutti_semaphore_release(stage->semaphore, MANY), "release"); }
+
+/* A surplus is kept. Taken down to the two, so that the rest can be counted. */
+static void check_many_released(struct stage *stage)
 {
-	must(tutti_barrier_wait(stage->barrier, do_nothing, stage, NULL, TUTTI_FOREVER), "wait");
+	uint32_t value = tutti_semaphore_value(stage->semaphore);
+	if (value != PERMITS && value != PERMITS + MANY)
+		fail(TORN, "K3: a cut-off release of %u permits leaves %u", MANY, value);
+	for (; value > PERMITS; value--)
+		expect(tutti_semaphore_acquire(stage->semaphore, TUTTI_NOW), TUTTI_OK, "an acquire of the surplus");
+	note_outcome(value == PERMITS && check_permits(stage, PERMITS) == 0);
 }
 
-static void wait_in_vain(struct stage *stage)
+static void die_with_permits(struct stage *stage)
 {
-	if (tutti_barrier_wait(stage->barrier, NULL, NULL, NULL, tutti_ms(1)) != TUTTI_EBROKEN)
-		must(TUTTI_EINVAL, "a barrier to which nobody comes");
+	open_used_semaphore(stage);
+	pid_t pid = fork();
+	if (pid == 0) {
+		for (int i = 0; i < PERMITS; i++)
+			acquire_permit(stage);
+		_exit(0); /* not exit(): nobody is told */
+	}
+	waitpid(pid, NULL, 0);
 }
 
-static void look_at_barrier(struct stage *stage)
+static void adopt_permit(struct stage *stage)
 {
-	stage->arrived = tutti_barrier_waiting(stage->barrier);
-	stage->was_broken = tutti_barrier_is_broken(stage->barrier);
+	if (tutti_semaphore_acquire(stage->semaphore, TUTTI_NOW) != TUTTI_EOWNERDEAD)
+		must(TUTTI_EINVAL, "a permit of the dead");
 }
 
-/* The party that stood still ends too; then the barrier is whole again for who comes. */
-static void use_barrier(struct stage *stage)
+static void check_adopted(struct stage *stage)
 {
-	if (stage->party)
-		world_declare_dead(stage->party);
-	tutti_arena_sweep(stage->arena);
-	expect(tutti_barrier_reset(stage->barrier), TUTTI_OK, TORN, "reset");
-	if (tutti_barrier_is_broken(stage->barrier) || tutti_barrier_waiting(stage->barrier) != 0)
-		fail(TORN, "a barrier that was reset is broken, or not empty");
-	expect(tutti_barrier_wait(stage->barrier, NULL, NULL, NULL, TUTTI_NOW),
-	       tutti_barrier_parties(stage->barrier) == 1 ? TUTTI_OK : TUTTI_EBROKEN, HUNG, "a wait after the reset");
+	if (check_permits(stage, PERMITS) != PERMITS)
+		fail(TORN, "K3: permits of the dead are given without a word");
 }
 
-/* For one party: who had arrived and was killed has broken it; any other has left nothing. */
-static void check_alone(struct stage *stage)
+static void abandon_permit(struct stage *stage) { must(tutti_semaphore_abandon(stage->semaphore), "abandon"); }
+
+/* Whether the victim's death comes before or after: the one permit is told of, the other not. */
+static void check_abandoned(struct stage *stage)
 {
-	bool is_broken = stage->was_broken || stage->arrived > 0;
-	if (board->has_returned && is_broken)
-		fail(TORN, "the wait had returned, and the party is still there");
-	expect(tutti_barrier_wait(stage->barrier, NULL, NULL, NULL, tutti_seconds(5)), is_broken ? TUTTI_EBROKEN : TUTTI_OK,
-	       HUNG, "the next wait");
-	use_barrier(stage);
+	if (check_permits(stage, PERMITS) != 1)
+		fail(TORN, "K3: an abandoned permit is given without a word, or another one with");
 }
 
-/* For two: the same, but who comes before the death is noticed completes the round. */
-static void check_first_of_two(struct stage *stage)
+static void fill_shares(struct stage *stage)
 {
-	bool is_broken = stage->was_broken || stage->arrived > 0;
-	if (board->has_returned && !stage->was_broken)
-		fail(TORN, "the wait had returned, but the barrier is not broken");
-	if (stage->way == SWEEP_FIRST && tutti_barrier_is_broken(stage->barrier) != is_broken)
-		fail(TORN, "%u had arrived and was killed, but the barrier is %s", stage->arrived,
-		     is_broken ? "whole" : "broken");
-	bool completes = stage->way != SWEEP_FIRST && stage->arrived > 0 && !stage->was_broken;
-	expect(tutti_barrier_wait(stage->barrier, NULL, NULL, NULL, TUTTI_NOW), completes ? TUTTI_OK : TUTTI_EBROKEN, TORN,
-	       "the next wait");
-	use_barrier(stage);
+	open_semaphore(stage);
+	for (int i = 0; i < FULL; i++) {
+		tutti_arena *member;
+		tutti_semaphore *semaphore;
+		must(tutti_arena_join_fd(&member, tutti_arena_fd(stage->arena), NULL), "join");
+		must(tutti_semaphore_at(&semaphore, member, tutti_semaphore_handle(stage->semaphore)), "at");
+		must(tutti_semaphore_acquire(semaphore, TUTTI_NOW), "acquire");
+		must(tutti_semaphore_release(semaphore, 1), "release");
+	}
 }
 
-/* The living party is released, or still waits, or was told that it broke; never waits for a round that has passed. */
-static void check_with_party(struct stage *stage)
+static void close_semaphore(struct stage *stage)
 {
-	tutti_arena_sweep(stage->arena);
-	bool is_over = tutti_barrier_waiting(stage->barrier) == 0;
-	if (board->has_returned && !is_over)
-		fail(LOST, "the operation had returned, and the party still waits");
-	board->outcome = is_over;
-	use_barrier(stage);
+	tutti_semaphore_close(stage->semaphore);
+	stage->semaphore = NULL;
 }
 
-static void check_aborted(struct stage *stage)
+/* --- recursive lock -------------------------------------------------------------------------------------------- */
+
+static void open_rlock(struct stage *stage)
 {
-	board->outcome = tutti_barrier_is_broken(stage->barrier);
-	if (board->has_returned && !board->outcome)
-		fail(LOST, "the abort had returned, but the barrier is whole");
-	use_barrier(stage);
+	must(tutti_rlock_open(&stage->rlock, &(tutti_rlock_options){.arena = stage->arena}), "rlock");
 }
 
-static void check_reset(struct stage *stage)
+static void acquire_rlock(struct stage *stage) { must(tutti_rlock_acquire(stage->rlock, TUTTI_FOREVER), "acquire"); }
+static void release_rlock(struct stage *stage) { must(tutti_rlock_release(stage->rlock), "release"); }
+
+static void acquire_rlock_twice(struct stage *stage)
 {
-	tutti_arena_sweep(stage->arena);
-	board->outcome = !tutti_barrier_is_broken(stage->barrier);
-	if (board->has_returned && !board->outcome)
-		fail(LOST, "the reset had returned, but the barrier is broken");
-	use_barrier(stage);
+	acquire_rlock(stage);
+	acquire_rlock(stage);
 }
 
-const struct operation barrier_operations[] = {
-	{.name = "barrier wait, alone",
-     .arrange = open_for_one,
-     .operate = pass_barrier,
-     .look = look_at_barrier,
-     .check = check_alone},
-	{.name = "barrier wait, alone, an action",
-     .arrange = open_for_one,
-     .operate = pass_with_action,
-     .look = look_at_barrier,
-     .check = check_alone},
-	{.name = "barrier wait, first of two, timed out",
-     .arrange = open_for_two,
-     .operate = wait_in_vain,
-     .look = look_at_barrier,
-     .check = check_first_of_two},
-	{.name = "barrier wait, last of two",
-     .arrange = party_waits,
-     .operate = pass_barrier,
-     .look = look_at_barrier,
-     .check = check_with_party},
-	{.name = "barrier wait, last of two, an action",
-     .arrange = party_waits,
-     .operate = pass_with_action,
-     .look = look_at_barrier,
-     .check = check_with_party},
-	{.name = "barrier abort",
+static void release_rlock_twice(struct stage *stage)
+{
+	release_rlock(stage);
+	release_rlock(stage);
+}
+
+static void look_at_rlock(struct stage *stage) { stage->victim_held_lock = tutti_rlock_holder(stage->rlock) == -1; }
+
+static void check_rlock(struct stage *stage)
+{
+	expect(tutti_rlock_acquire(stage->rlock, stage->way == SWEEP_FIRST ? TUTTI_NOW : TUTTI_FOREVER),
+	       stage->victim_held_lock ? TUTTI_EOWNERDEAD : TUTTI_OK, "the first acquire");
+	expect(tutti_rlock_acquire(stage->rlock, TUTTI_NOW), TUTTI_OK, "the same thread's second acquire");
+	if (tutti_rlock_depth(stage->rlock) != 2)
+		fail(TORN, "K3: a recursive lock taken twice has depth %u", tutti_rlock_depth(stage->rlock));
+	release_rlock_twice(stage);
+	expect(tutti_rlock_release(stage->rlock), TUTTI_EPERM, "a third release");
+	expect(tutti_rlock_acquire(stage->rlock, TUTTI_NOW), TUTTI_OK, "an acquire after it was repaired");
+	expect(tutti_rlock_release(stage->rlock), TUTTI_OK, "its release");
+}
+
+static void check_rlock_taken(struct stage *stage)
+{
+	note_outcome(stage->victim_held_lock);
+	check_rlock(stage);
+}
+
+static void check_rlock_released(struct stage *stage)
+{
+	note_outcome(!stage->victim_held_lock);
+	check_rlock(stage);
+}
+
+/* --- read-write lock ------------------------------------------------------------------------------------------- */
+
+static void open_rwlock(struct stage *stage)
+{
+	must(tutti_rwlock_open(&stage->rwlock, &(tutti_rwlock_options){.arena = stage->arena}), "rwlock");
+}
+
+static void acquire_read(struct stage *stage) { must(tutti_rwlock_acquire_read(stage->rwlock, TUTTI_NOW), "read"); }
+static void release_read(struct stage *stage) { must(tutti_rwlock_release_read(stage->rwlock), "release read"); }
+static void acquire_write(struct stage *stage) { must(tutti_rwlock_acquire_write(stage->rwlock, TUTTI_NOW), "write"); }
+static void release_write(struct stage *stage) { must(tutti_rwlock_release_write(stage->rwlock), "release write"); }
+
+static void open_read_rwlock(struct stage *stage)
+{
+	open_rwlock(stage);
+	acquire_read(stage);
+}
+
+static void open_written_rwlock(struct stage *stage)
+{
+	open_rwlock(stage);
+	acquire_write(stage);
+}
+
+static void read_once(struct stage *stage)
+{
+	acquire_read(stage);
+	release_read(stage);
+}
+
+static void look_at_rwlock(struct stage *stage) { stage->victim_held_lock = tutti_rwlock_writer(stage->rwlock) == -1; }
+
+/* Told, reading and writing, until a writer has released. */
+static void check_rwlock(struct stage *stage)
+{
+	tutti_time timeout = stage->way == SWEEP_FIRST ? TUTTI_NOW : TUTTI_FOREVER;
+	tutti_err due = stage->victim_held_lock ? TUTTI_EOWNERDEAD : TUTTI_OK;
+	expect(tutti_rwlock_acquire_read(stage->rwlock, timeout), due, "the first read");
+	expect(tutti_rwlock_acquire_write(stage->rwlock, tutti_ms(5)), TUTTI_ETIMEDOUT, "a write beside a reader");
+	expect(tutti_rwlock_acquire_read(stage->rwlock, TUTTI_NOW), due, "a second read");
+	expect(tutti_rwlock_release_read(stage->rwlock), TUTTI_OK, "the release of one read");
+	expect(tutti_rwlock_release_read(stage->rwlock), TUTTI_OK, "the release of the other");
+	expect(tutti_rwlock_acquire_write(stage->rwlock, timeout), due, "the first write");
+	expect(tutti_rwlock_acquire_read(stage->rwlock, TUTTI_NOW), TUTTI_EBUSY, "a read beside a writer");
+	expect(tutti_rwlock_release_write(stage->rwlock), TUTTI_OK, "the release of the write");
+	expect(tutti_rwlock_acquire_read(stage->rwlock, TUTTI_NOW), TUTTI_OK, "a read after the repair");
+	expect(tutti_rwlock_release_read(stage->rwlock), TUTTI_OK, "its release");
+}
+
+/* A dead reader is dropped: a writer goes first, and is told of nothing. */
+static void check_reader_dropped(struct stage *stage)
+{
+	expect(tutti_rwlock_acquire_write(stage->rwlock, stage->way == SWEEP_FIRST ? TUTTI_NOW : TUTTI_FOREVER), TUTTI_OK,
+	       "a write after a reader's death");
+	release_write(stage);
+	if (tutti_rwlock_readers(stage->rwlock))
+		fail(LEAKED, "K5: %u reads are left, and nobody reads", tutti_rwlock_readers(stage->rwlock));
+	check_rwlock(stage);
+}
+
+static void check_written(struct stage *stage)
+{
+	note_outcome(stage->victim_held_lock);
+	check_rwlock(stage);
+}
+
+static void check_unwritten(struct stage *stage)
+{
+	note_outcome(!stage->victim_held_lock);
+	check_rwlock(stage);
+}
+
+static void write_in_vain(struct stage *stage)
+{
+	if (tutti_rwlock_acquire_write(stage->rwlock, tutti_ms(1)) != TUTTI_ETIMEDOUT)
+		must(TUTTI_EINVAL, "a write beside the survivor's read");
+}
+
+static void read_in_vain(struct stage *stage)
+{
+	if (tutti_rwlock_acquire_read(stage->rwlock, tutti_ms(1)) != TUTTI_ETIMEDOUT)
+		must(TUTTI_EINVAL, "a read beside the survivor's write");
+}
+
+/* The survivor's own process, which reads, is dead as well: a killed waiting writer keeps no reader out. */
+static void check_claim_withdrawn(struct stage *stage)
+{
+	expect(tutti_rwlock_acquire_read(stage->rwlock, TUTTI_NOW), TUTTI_OK, "a read after a waiting writer's death");
+	release_read(stage);
+	world_declare_dead(getppid());
+	check_rwlock(stage);
+}
+
+static void check_written_by_survivor(struct stage *stage)
+{
+	expect(tutti_rwlock_acquire_read(stage->rwlock, TUTTI_NOW), TUTTI_EBUSY, "a read beside the survivor's write");
+	world_declare_dead(getppid());
+	stage->victim_held_lock = true;
+	check_rwlock(stage);
+}
+
+static void die_writing(struct stage *stage)
+{
+	open_rwlock(stage);
+	pid_t pid = fork();
+	if (pid == 0) {
+		acquire_write(stage);
+		_exit(0); /* not exit(): nobody is told */
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static void write_tainted(struct stage *stage)
+{
+	if (tutti_rwlock_acquire_write(stage->rwlock, TUTTI_NOW) != TUTTI_EOWNERDEAD)
+		must(TUTTI_EINVAL, "a write after a writer's death");
+}
+
+static void check_still_tainted(struct stage *stage)
+{
+	if (!stage->victim_held_lock)
+		fail(TORN, "K3: a writer's death is forgotten before a writer has repaired");
+	check_rwlock(stage);
+}
+
+/* --- once ------------------------------------------------------------------------------------------------------ */
+
+static void open_once(struct stage *stage)
+{
+	must(tutti_once_open(&stage->once, &(tutti_once_options){.arena = stage->arena}), "once");
+}
+
+static void begin_once(struct stage *stage)
+{
+	bool mine;
+	must(tutti_once_begin(stage->once, &mine, TUTTI_NOW), "begin");
+	if (!mine)
+		must(TUTTI_EINVAL, "once, which nobody has begun");
+}
+
+static void end_once(struct stage *stage) { must(tutti_once_end(stage->once, true), "end"); }
+
+static void check_done(struct stage *stage)
+{
+	bool mine;
+	if (!tutti_once_is_done(stage->once))
+		fail(TORN, "K3: once is not done");
+	expect(tutti_once_begin(stage->once, &mine, TUTTI_NOW), TUTTI_OK, "begin when it is done");
+	if (mine)
+		fail(TORN, "K3: once is to be done a second time");
+}
+
+static void check_begun(struct stage *stage)
+{
+	bool mine;
+	tutti_err err = tutti_once_begin(stage->once, &mine, stage->way == SWEEP_FIRST ? TUTTI_NOW : TUTTI_FOREVER);
+	note_outcome(err == TUTTI_EOWNERDEAD);
+	if (!mine || (err && err != TUTTI_EOWNERDEAD))
+		fail(HUNG, "K3: begin answers %s after a death: %s", tutti_error_name(err), tutti_last_error());
+	end_once(stage);
+	check_done(stage);
+}
+
+static void check_ended(struct stage *stage)
+{
+	note_outcome(tutti_once_is_done(stage->once));
+	if (!board->outcome) {
+		bool mine;
+		expect(tutti_once_begin(stage->once, &mine, TUTTI_FOREVER), TUTTI_EOWNERDEAD, "begin after a cut-off end");
+		end_once(stage);
+	}
+	check_done(stage);
+}
+
+/* --- handover -------------------------------------------------------------------------------------------------- */
+
+static void open_baton(struct stage *stage)
+{
+	must(tutti_lock_open(&stage->own_lock, &(tutti_lock_options){.arena = stage->arena, .handover = true}), "lock");
+	must(tutti_lock_acquire(stage->own_lock, TUTTI_NOW), "acquire");
+}
+
+static void hand_over(struct stage *stage) { must(tutti_lock_release(stage->own_lock), "release"); }
+
+/* The survivor holds it, or nobody; the victim's death is nobody's affair. */
+static void check_handed_over(struct stage *stage)
+{
+	bool is_free = tutti_lock_holder(stage->own_lock) == 0;
+	note_outcome(is_free);
+	expect(tutti_lock_acquire(stage->own_lock, TUTTI_NOW), is_free ? TUTTI_OK : TUTTI_EBUSY, "an acquire");
+	expect(tutti_lock_release(stage->own_lock), TUTTI_OK, "a release");
+	expect(tutti_lock_release(stage->own_lock), TUTTI_EBOUND, "a release too often");
+	tutti_lock_close(stage->own_lock);
+}
+
+const struct operation sync_operations[] = {
+	{.name = "semaphore acquire, first",
+     .arrange = open_semaphore,
+     .operate = acquire_permit,
+     .check = check_permit_taken},
+	{.name = "semaphore acquire",
      .is_short = true,
-     .arrange = open_for_two,
-     .operate = abort_barrier,
-     .check = check_aborted},
-	{.name = "barrier abort, a party waits",
-     .arrange = party_waits,
-     .operate = abort_barrier,
-     .check = check_with_party},
-	{.name = "barrier reset, broken",
+     .arrange = open_semaphore,
+     .prepare = use_permit,
+     .operate = acquire_permit,
+     .check = check_permit_taken},
+	{.name = "semaphore acquire, after another",
+     .arrange = open_used_semaphore,
+     .operate = acquire_permit,
+     .check = check_permit_taken},
+	{.name = "semaphore release",
      .is_short = true,
-     .arrange = open_for_two,
-     .prepare = abort_barrier,
-     .operate = reset_barrier,
-     .check = check_reset},
-	{.name = "barrier reset, a party waits",
-     .arrange = party_waits,
-     .operate = reset_barrier,
-     .check = check_with_party},
+     .arrange = open_used_semaphore,
+     .prepare = acquire_permit,
+     .operate = release_permit,
+     .check = check_permit_released},
+	{.name = "semaphore release of many",
+     .arrange = open_used_semaphore,
+     .operate = release_many,
+     .check = check_many_released},
+	{.name = "semaphore acquire, from the dead",
+     .arrange = die_with_permits,
+     .operate = adopt_permit,
+     .check = check_adopted},
+	{.name = "semaphore abandon",
+     .arrange = open_used_semaphore,
+     .prepare = acquire_permit,
+     .operate = abandon_permit,
+     .check = check_abandoned},
+	{.name = "semaphore acquire, one more member",
+     .arrange = fill_shares,
+     .operate = acquire_permit,
+     .check = check_permit_taken},
+	{.name = "semaphore close", .prepare = open_semaphore, .operate = close_semaphore, .check = close_semaphore},
+	{.name = "rlock acquire",
+     .is_short = true,
+     .arrange = open_rlock,
+     .operate = acquire_rlock_twice,
+     .look = look_at_rlock,
+     .check = check_rlock_taken},
+	{.name = "rlock release",
+     .is_short = true,
+     .arrange = open_rlock,
+     .prepare = acquire_rlock_twice,
+     .operate = release_rlock_twice,
+     .look = look_at_rlock,
+     .check = check_rlock_released},
+	{.name = "rwlock read, first", .arrange = open_rwlock, .operate = acquire_read, .check = check_reader_dropped},
+	{.name = "rwlock read",
+     .is_short = true,
+     .arrange = open_rwlock,
+     .prepare = read_once,
+     .operate = acquire_read,
+     .check = check_reader_dropped},
+	{.name = "rwlock release read",
+     .is_short = true,
+     .arrange = open_rwlock,
+     .prepare = acquire_read,
+     .operate = release_read,
+     .check = check_reader_dropped},
+	{.name = "rwlock write",
+     .is_short = true,
+     .arrange = open_rwlock,
+     .operate = acquire_write,
+     .look = look_at_rwlock,
+     .check = check_written},
+	{.name = "rwlock release write",
+     .is_short = true,
+     .arrange = open_rwlock,
+     .prepare = acquire_write,
+     .operate = release_write,
+     .look = look_at_rwlock,
+     .check = check_unwritten},
+	{.name = "rwlock write, timed out",
+     .arrange = open_read_rwlock,
+     .operate = write_in_vain,
+     .check = check_claim_withdrawn},
+	{.name = "rwlock read, timed out",
+     .arrange = open_written_rwlock,
+     .operate = read_in_vain,
+     .check = check_written_by_survivor},
+	{.name = "rwlock write, after a dead writer",
+     .arrange = die_writing,
+     .operate = write_tainted,
+     .look = look_at_rwlock,
+     .check = check_still_tainted},
+	{.name = "once begin", .is_short = true, .arrange = open_once, .operate = begin_once, .check = check_begun},
+	{.name = "once end",
+     .is_short = true,
+     .arrange = open_once,
+     .prepare = begin_once,
+     .operate = end_once,
+     .check = check_ended},
+	{.name = "lock release by another",
+     .is_short = true,
+     .arrange = open_baton,
+     .operate = hand_over,
+     .check = check_handed_over},
 	{.name = NULL},
 };

@@ -74,6 +74,10 @@ struct stage {
 	tutti_lock *lock;
 	tutti_queue *queue;
 	tutti_event *event; /* 0: none */
+	tutti_rlock *rlock; /* the same holds for these */
+	tutti_semaphore *semaphore;
+	tutti_rwlock *rwlock;
+	tutti_once *once;
 	tutti_condition *condition; /* 0: none */
 	tutti_barrier *barrier; /* 0: none */
 	pid_t party; /* a member that waits at the barrier and is stopped; 0: none */
@@ -104,7 +108,8 @@ struct stage {
 };
 
 /* The operations, by what they are about; each table ends with an operation without a name. */
-extern const struct operation lock_operations[], queue_operations[], arena_operations[], pool_operations[];
+extern const struct operation lock_operations[], sync_operations[], queue_operations[], arena_operations[],
+	pool_operations[];
 extern const struct operation condition_operations[], barrier_operations[];
 
 /* The recovery of somebody else, and the operations in which those others died. */

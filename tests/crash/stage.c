@@ -65,7 +65,8 @@ static void take_some(tutti_queue *queue, unsigned count)
 /* Joins, and takes references of its own for what it has inherited. */
 static void settle_in(struct stage *stage)
 {
-	void *handles[] = {stage->lock, stage->queue, stage->event, stage->condition, stage->barrier};
+	void *handles[] = {stage->lock,      stage->queue,  stage->event, stage->own_lock,  stage->rlock,
+	                   stage->semaphore, stage->rwlock, stage->once,  stage->condition, stage->barrier};
 	for (unsigned i = 0; i < sizeof handles / sizeof handles[0]; i++) {
 		tutti_err err = TUTTI_OK;
 		if (handles[i] && tutti__use(handles[i], &err) == 0) /* a handle begins with its reference */
@@ -145,6 +146,10 @@ static void end_everything(struct stage *stage)
 	tutti_lock_close(stage->lock);
 	tutti_queue_close(stage->queue);
 	tutti_event_close(stage->event);
+	tutti_rlock_close(stage->rlock);
+	tutti_semaphore_close(stage->semaphore);
+	tutti_rwlock_close(stage->rwlock);
+	tutti_once_close(stage->once);
 	tutti_condition_close(stage->condition);
 	tutti_barrier_close(stage->barrier);
 	world_declare_dead(getppid());

@@ -44,6 +44,9 @@ static struct {
 	tutti_arena *arena;
 	tutti_queue *queues[QUEUES];
 	tutti_lock *lock;
+	tutti_rlock *rlock;
+	tutti_semaphore *semaphore; /* of one */
+	tutti_rwlock *rwlock;
 	struct seat seats[SEATS];
 	unsigned lives;
 	uint64_t random;
@@ -118,9 +121,8 @@ static void get_on(uint32_t life)
 }
 
 /* Everything that the lock guards, changed in several steps: whoever was killed between them left it torn. */
-static void change_guarded(uint32_t life, bool told)
+static void change_guarded(struct guarded *guarded, uint32_t life, bool told)
 {
-	struct guarded *guarded = &ledger->guarded;
 	if (!told && (guarded->holder != 0 || guarded->a != guarded->b))
 		fail(TORN, "K3: the lock was acquired as if nothing had happened, but %u was killed with it or still holds it",
 		     guarded->holder - 1);
@@ -134,18 +136,60 @@ static void change_guarded(uint32_t life, bool told)
 	guarded->holder = 0;
 }
 
+static tutti_err acquire(unsigned number, tutti_time timeout)
+{
+	switch (number) {
+	case 0:
+		return tutti_lock_acquire(traffic.lock, timeout);
+	case 1:
+		return tutti_rlock_acquire(traffic.rlock, timeout);
+	case 2:
+		return tutti_semaphore_acquire(traffic.semaphore, timeout);
+	default:
+		return tutti_rwlock_acquire_write(traffic.rwlock, timeout);
+	}
+}
+
+static tutti_err release(unsigned number)
+{
+	switch (number) {
+	case 0:
+		return tutti_lock_release(traffic.lock);
+	case 1:
+		return tutti_rlock_release(traffic.rlock);
+	case 2:
+		return tutti_semaphore_release(traffic.semaphore, 1);
+	default:
+		return tutti_rwlock_release_write(traffic.rwlock);
+	}
+}
+
+/* A reader finds what is guarded whole, or is told. */
+static void read_guarded(void)
+{
+	const struct guarded *guarded = &ledger->guarded[LOCKS - 1];
+	tutti_err err = tutti_rwlock_acquire_read(traffic.rwlock, tutti_ms(50));
+	if (err == TUTTI_OK && (guarded->holder != 0 || guarded->a != guarded->b))
+		fail(TORN, "K3: a reader finds writer %u at work", guarded->holder - 1);
+	if (err != TUTTI_EOWNERDEAD)
+		expect(err, "acquire for reading");
+	if (err == TUTTI_OK || err == TUTTI_EOWNERDEAD)
+		expect(tutti_rwlock_release_read(traffic.rwlock), "release of a read");
+}
+
 static void lock_on(uint32_t life)
 {
-	while (load_acquire(&ledger->is_closing) == 0) {
-		tutti_err err = tutti_lock_acquire(traffic.lock, tutti_ms(50));
+	for (unsigned number = 0; load_acquire(&ledger->is_closing) == 0; number = (number + 1) % LOCKS) {
+		tutti_err err = acquire(number, tutti_ms(50));
 		if (err == TUTTI_EOWNERDEAD)
 			fetch_add_relaxed(&ledger->told, 1);
 		else
 			expect(err, "acquire");
 		if (err == TUTTI_OK || err == TUTTI_EOWNERDEAD) {
-			change_guarded(life, err == TUTTI_EOWNERDEAD);
-			expect(tutti_lock_release(traffic.lock), "release");
+			change_guarded(&ledger->guarded[number], life, err == TUTTI_EOWNERDEAD);
+			expect(release(number), "release");
 		}
+		read_guarded();
 		fetch_add_relaxed(&ledger->lives[life].progress, 1);
 	}
 }
@@ -253,6 +297,9 @@ static void open_traffic(void)
 		                      &(tutti_queue_options){.arena = traffic.arena, .max_items = 30 + i * 200}),
 		     "queue");
 	must(tutti_lock_open(&traffic.lock, &(tutti_lock_options){.arena = traffic.arena}), "lock");
+	must(tutti_rlock_open(&traffic.rlock, &(tutti_rlock_options){.arena = traffic.arena}), "rlock");
+	must(tutti_semaphore_open(&traffic.semaphore, 1, &(tutti_semaphore_options){.arena = traffic.arena}), "semaphore");
+	must(tutti_rwlock_open(&traffic.rwlock, &(tutti_rwlock_options){.arena = traffic.arena}), "rwlock");
 	for (unsigned i = 0; i < SEATS; i++) {
 		traffic.seats[i].role = roles[i];
 		take_seat(&traffic.seats[i]);
@@ -311,6 +358,9 @@ static void check_end(void)
 	for (unsigned i = 0; i < QUEUES; i++)
 		tutti_queue_close(traffic.queues[i]);
 	tutti_lock_close(traffic.lock);
+	tutti_rlock_close(traffic.rlock);
+	tutti_semaphore_close(traffic.semaphore);
+	tutti_rwlock_close(traffic.rwlock);
 	check_empty(traffic.arena);
 }
 

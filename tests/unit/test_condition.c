@@ -301,6 +301,42 @@ static void a_signal_interrupts_waiting(void **state)
 	close_scene();
 }
 
+static tutti_rlock *rlock;
+
+static void wait_deep(void *context)
+{
+	(void)context;
+	for (int i = 0; i < 3; i++)
+		OK(tutti_rlock_acquire(rlock, tutti_seconds(8)));
+	OK(tutti_condition_wait_rlock(scene.condition, rlock, tutti_seconds(8)));
+	REQUIRE(tutti_rlock_depth(rlock) == 3);
+	for (int i = 0; i < 3; i++)
+		OK(tutti_rlock_release(rlock));
+	tutti_condition_close(scene.condition);
+	tutti_rlock_close(rlock);
+}
+
+/* However often it is held, it is free while its holder waits, and held as often afterwards. */
+static void a_recursive_lock_is_given_up_as_a_whole(void **state)
+{
+	(void)state;
+	open_scene();
+	OK(tutti_rlock_open(&rlock, &(tutti_rlock_options){.arena = scene.arena}));
+	EXPECT_TEXT(TUTTI_EPERM, "news", tutti_condition_wait_rlock(scene.condition, rlock, TUTTI_NOW));
+	pid_t child = support_fork(wait_deep, NULL);
+	UNTIL(5000, tutti_condition_waiters(scene.condition) == 1);
+	OK(tutti_rlock_acquire(rlock, tutti_seconds(5)));
+	OK(tutti_rlock_acquire(rlock, tutti_seconds(5)));
+	EXPECT(TUTTI_ETIMEDOUT, tutti_condition_wait_rlock(scene.condition, rlock, tutti_ms(5)));
+	assert_int_equal(tutti_rlock_depth(rlock), 2);
+	OK(tutti_condition_notify(scene.condition, 1, NULL));
+	OK(tutti_rlock_release(rlock));
+	OK(tutti_rlock_release(rlock));
+	support_join_child(child);
+	tutti_rlock_close(rlock);
+	close_scene();
+}
+
 /* A handle by message: opened in another member. Of another kind, or gone: refused. */
 static void handles_travel(void **state)
 {
@@ -369,6 +405,7 @@ int main(int argc, char **argv)
 		TEST(another_thread_may_sleep_on_a_ticket),
 		TEST(wait_for_waits_until_it_is_true),
 		TEST(a_signal_interrupts_waiting),
+		TEST(a_recursive_lock_is_given_up_as_a_whole),
 		TEST(handles_travel),
 		TEST(two_members_take_turns),
 	};
