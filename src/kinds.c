@@ -23,6 +23,7 @@ const struct tutti__kind *const tutti__kinds[TUTTI__KIND_COUNT] = {
 	[TUTTI__KIND_ONCE] = &tutti__once_kind,
 	[TUTTI__KIND_CONDITION] = &tutti__condition_kind,
 	[TUTTI__KIND_BARRIER] = &tutti__barrier_kind,
-	[TUTTI__KIND_PARCEL] = &tutti__parcel_kind,   [TUTTI__KIND_PIPE] = &tutti__pipe_kind,
+	[TUTTI__KIND_PARCEL] = &tutti__parcel_kind,
+	[TUTTI__KIND_PIPE] = &tutti__pipe_kind,
 	[TUTTI__KIND_BLOCK] = &tutti__block_kind,
 };

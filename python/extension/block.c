@@ -46,16 +46,17 @@ static PyObject *block_reduce(PyObject *object, PyObject *protocol)
 	if (number == -1 && PyErr_Occurred())
 		return NULL;
 	PyObject *value = number >= 5 ? PyPickleBuffer_FromObject(object) : PyBytes_FromObject(object);
-	PyObject *result = value ? Py_BuildValue("(O(O))", number >= 5 ? (PyObject *)&PyMemoryView_Type
-	                                                                : (PyObject *)&PyByteArray_Type,
-	                                         value)
-	                         : NULL;
+	PyObject *result =
+		value ? Py_BuildValue("(O(O))", number >= 5 ? (PyObject *)&PyMemoryView_Type : (PyObject *)&PyByteArray_Type,
+	                          value)
+			  : NULL;
 	Py_XDECREF(value);
 	return result;
 }
 
 static PyMethodDef block_methods[] = {
-	{"__reduce_ex__", block_reduce, METH_O, "Sends the bytes on, out of band if they are many."},
+	{"__reduce_ex__", block_reduce, METH_O,
+     "__reduce_ex__($self, protocol, /)\n--\n\nSends the bytes on, out of band if they are many."},
 	{0},
 };
 

@@ -22,8 +22,7 @@
 #include "wait.h"
 
 struct connection_object {
-	PyObject_HEAD
-	PyObject *module; /* owned: keeps the state valid */
+	PyObject_HEAD PyObject *module; /* owned: keeps the state valid */
 	struct py_state *state;
 	PyObject *weak_references;
 	int handle; /* -1: closed, or given away by `_handle = None` */
@@ -380,17 +379,20 @@ static PyObject *connection_poll(PyObject *object, PyObject *const *given, Py_ss
 }
 
 static PyMethodDef methods[] = {
-	{"send", connection_send, METH_O, "send(obj): sends an object."},
-	{"recv", connection_recv, METH_NOARGS, "recv(): the next object. EOFError: the other end is closed."},
-	{"send_bytes", PY_WITH_KEYWORDS(connection_send_bytes), "send_bytes(buf, offset=0, size=None): sends bytes."},
-	{"recv_bytes", PY_WITH_KEYWORDS(connection_recv_bytes), "recv_bytes(maxlength=None): the next message as bytes."},
+	{"send", connection_send, METH_O, "send($self, obj, /)\n--\n\nSends an object."},
+	{"recv", connection_recv, METH_NOARGS, "recv($self, /)\n--\n\nThe next object. EOFError: the other end is closed."},
+	{"send_bytes", PY_WITH_KEYWORDS(connection_send_bytes),
+     "send_bytes($self, buf, offset=0, size=None)\n--\n\nSends bytes."},
+	{"recv_bytes", PY_WITH_KEYWORDS(connection_recv_bytes),
+     "recv_bytes($self, maxlength=None)\n--\n\nThe next message as bytes."},
 	{"recv_bytes_into", PY_WITH_KEYWORDS(connection_recv_bytes_into),
-     "recv_bytes_into(buf, offset=0): the next message into a buffer; how many bytes it has."},
-	{"poll", PY_WITH_KEYWORDS(connection_poll), "poll(timeout=0.0): whether something is there. None: waits for ever."},
-	{"fileno", connection_fileno, METH_NOARGS, "The descriptor."},
-	{"close", connection_close, METH_NOARGS, "Closes the descriptor."},
-	{"__enter__", connection_enter, METH_NOARGS, "The connection itself."},
-	{"__exit__", connection_exit, METH_VARARGS, "Closes the connection."},
+     "recv_bytes_into($self, buf, offset=0)\n--\n\nThe next message into a buffer; how many bytes it has."},
+	{"poll", PY_WITH_KEYWORDS(connection_poll),
+     "poll($self, timeout=0.0)\n--\n\nWhether something is there. None: waits for ever."},
+	{"fileno", connection_fileno, METH_NOARGS, "fileno($self, /)\n--\n\nThe descriptor."},
+	{"close", connection_close, METH_NOARGS, "close($self, /)\n--\n\nCloses the descriptor."},
+	{"__enter__", connection_enter, METH_NOARGS, "__enter__($self, /)\n--\n\nThe connection itself."},
+	{"__exit__", connection_exit, METH_VARARGS, "__exit__($self, *args)\n--\n\nCloses the connection."},
 	{0},
 };
 
@@ -401,8 +403,10 @@ static PyGetSetDef attributes[] = {
 };
 
 static PyMemberDef members[] = {
-	{"readable", T_BOOL, offsetof(struct connection_object, readable), READONLY, "True if it receives."},
-	{"writable", T_BOOL, offsetof(struct connection_object, writable), READONLY, "True if it sends."},
+	{"readable", T_BOOL, offsetof(struct connection_object, readable), READONLY,
+     "readable($self)\n--\n\nTrue if it receives."},
+	{"writable", T_BOOL, offsetof(struct connection_object, writable), READONLY,
+     "writable($self)\n--\n\nTrue if it sends."},
 	{"_readable", T_BOOL, offsetof(struct connection_object, readable), 0, NULL},
 	{"_writable", T_BOOL, offsetof(struct connection_object, writable), 0, NULL},
 	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct connection_object, weak_references), READONLY, NULL},
@@ -424,7 +428,8 @@ static PyType_Spec spec = {"tutti._tutti.Connection", sizeof(struct connection_o
                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
 static PyMethodDef functions[] = {
-	{"wait", PY_WITH_KEYWORDS(py_wait_for_ready), "wait(object_list, timeout=None): those that are ready."},
+	{"wait", PY_WITH_KEYWORDS(py_wait_for_ready),
+     "wait($module, object_list, timeout=None)\n--\n\nThose that are ready."},
 	{0},
 };
 

@@ -194,8 +194,8 @@ static PyObject *decode(PyObject *module, PyObject *arguments)
 }
 
 static PyMethodDef functions[] = {
-	{"_encode", encode, METH_O, "Encodes an object: (encoding, bytes)."},
-	{"_decode", decode, METH_VARARGS, "Decodes what _encode gave."},
+	{"_encode", encode, METH_O, "_encode($module, obj, /)\n--\n\nEncodes an object: (encoding, bytes)."},
+	{"_decode", decode, METH_VARARGS, "_decode($module, *args)\n--\n\nDecodes what _encode gave."},
 	{0},
 };
 

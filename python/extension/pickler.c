@@ -21,8 +21,7 @@ enum { DROP_AFTER_BYTES = 64 * 1024 };
 /* ---- the registry, looked up live ---- */
 
 struct reducers {
-	PyObject_HEAD
-	PyObject *reduction, *dispatch_table; /* owned */
+	PyObject_HEAD PyObject *reduction, *dispatch_table; /* owned */
 };
 
 /* The class as it is now; a new reference. */

@@ -56,8 +56,7 @@ static int read_bound(PyObject *value, const char *what, uint64_t *bound)
 static int open_new(struct queue_object *self, PyObject *name, bool joinable)
 {
 	tutti_queue *queue;
-	tutti_queue_options options = {
-		.max_items = self->max_items, .max_bytes = self->max_bytes, .joinable = joinable};
+	tutti_queue_options options = {.max_items = self->max_items, .max_bytes = self->max_bytes, .joinable = joinable};
 	if (py_name(name, &options.name) < 0)
 		return -1;
 	tutti_err err = tutti_queue_open(&queue, &options);
@@ -244,26 +243,33 @@ static void queue_dealloc(PyObject *object)
 /* ---- the types ---- */
 
 static PyMethodDef common_methods[] = {
-	{"empty", queue_empty, METH_NOARGS, "True if nothing is in the queue at this moment."},
-	{"close", queue_close, METH_NOARGS, "Gives this process's handle back. Others go on."},
-	{"fileno", queue_fileno, METH_NOARGS, "A descriptor that is readable while something is there. Never read it."},
-	{"_open", open_existing, METH_O | METH_CLASS, "_open(handle): a queue on the existing one of that handle."},
-	{"_rebuilt", queue_rebuilt, METH_VARARGS, "_rebuilt(maxsize, max_bytes, name): what the sender's object knew."},
-	{"qsize", queue_qsize, METH_NOARGS, "How many objects are in the queue."},
+	{"empty", queue_empty, METH_NOARGS, "empty($self, /)\n--\n\nTrue if nothing is in the queue at this moment."},
+	{"close", queue_close, METH_NOARGS, "close($self, /)\n--\n\nGives this process's handle back. Others go on."},
+	{"fileno", queue_fileno, METH_NOARGS,
+     "fileno($self, /)\n--\n\nA descriptor that is readable while something is there. Never read it."},
+	{"_open", open_existing, METH_O | METH_CLASS,
+     "_open($type, handle, /)\n--\n\nA queue on the existing one of that handle."},
+	{"_rebuilt", queue_rebuilt, METH_VARARGS,
+     "_rebuilt($self, maxsize, max_bytes, name, /)\n--\n\nWhat the sender's object knew."},
+	{"qsize", queue_qsize, METH_NOARGS, "qsize($self, /)\n--\n\nHow many objects are in the queue."},
 	{"shutdown", PY_WITH_KEYWORDS(queue_shutdown),
-     "shutdown(immediate=False): refuses further puts everywhere and wakes all who wait."},
+     "shutdown($self, immediate=False)\n--\n\nRefuses further puts everywhere and wakes all who wait."},
 	{0},
 };
 
 static PyMemberDef members[] = {
-	{"name", T_OBJECT, offsetof(struct queue_object, name), READONLY, "The name given, or None."},
-	{"max_bytes", T_ULONGLONG, offsetof(struct queue_object, max_bytes), READONLY, "Bytes it holds; 0: no limit."},
-	{"_maxsize", T_ULONGLONG, offsetof(struct queue_object, max_items), READONLY, "Objects it holds; 0: no limit."},
+	{"name", T_OBJECT, offsetof(struct queue_object, name), READONLY, "name($self)\n--\n\nThe name given, or None."},
+	{"max_bytes", T_ULONGLONG, offsetof(struct queue_object, max_bytes), READONLY,
+     "max_bytes($self)\n--\n\nBytes it holds; 0: no limit."},
+	{"_maxsize", T_ULONGLONG, offsetof(struct queue_object, max_items), READONLY,
+     "_maxsize($self)\n--\n\nObjects it holds; 0: no limit."},
 	{"redelivered", T_BOOL, offsetof(struct queue_object, redelivered), READONLY,
-     "True if the object that was got last had been got before, by a process that was killed."},
-	{"_used", T_BOOL, offsetof(struct queue_object, used), READONLY, "True if something was put in this process."},
-	{"_closed", T_BOOL, offsetof(struct queue_object, closed), READONLY, "True after close()."},
-	{"_on_error", T_OBJECT, offsetof(struct queue_object, on_error), 0, "Called with (error, obj); or None."},
+     "redelivered($self)\n--\n\nTrue if the object that was got last had been got before, by a process that was killed."},
+	{"_used", T_BOOL, offsetof(struct queue_object, used), READONLY,
+     "_used($self)\n--\n\nTrue if something was put in this process."},
+	{"_closed", T_BOOL, offsetof(struct queue_object, closed), READONLY, "_closed($self)\n--\n\nTrue after close()."},
+	{"_on_error", T_OBJECT, offsetof(struct queue_object, on_error), 0,
+     "_on_error($self)\n--\n\nCalled with (error, obj); or None."},
 	{0},
 };
 

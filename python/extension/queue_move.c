@@ -195,8 +195,7 @@ static PyObject *queue_put(PyObject *object, PyObject *const *given, Py_ssize_t 
 	if (count == 1 && !keywords)
 		return put_and_return((struct queue_object *)object, given[0], TUTTI_FOREVER);
 	if (py_arguments("put", put_names, 3, given, count, keywords, values) < 0 ||
-	    py_required("put", "obj", values[0]) < 0 ||
-	    times_of(values[1], values[2], &timeout) < 0)
+	    py_required("put", "obj", values[0]) < 0 || times_of(values[1], values[2], &timeout) < 0)
 		return NULL;
 	return put_and_return((struct queue_object *)object, values[0], timeout);
 }
@@ -273,8 +272,7 @@ static PyObject *queue_put_many(PyObject *object, PyObject *const *given, Py_ssi
 	tutti_time timeout;
 	Py_ssize_t done = 0;
 	if (py_arguments("put_many", names, 3, given, count, keywords, values) < 0 ||
-	    py_required("put_many", "objects", values[0]) < 0 ||
-	    times_of(values[1], values[2], &timeout) < 0)
+	    py_required("put_many", "objects", values[0]) < 0 || times_of(values[1], values[2], &timeout) < 0)
 		return NULL;
 	PyObject *iterator = PyObject_GetIter(values[0]);
 	int64_t deadline = deadline_after(timeout);
@@ -323,8 +321,7 @@ static PyObject *queue_get_many(PyObject *object, PyObject *const *given, Py_ssi
 	PyObject *values[3], *list = PyList_New(0);
 	tutti_time timeout;
 	if (!list || py_arguments("get_many", names, 3, given, count, keywords, values) < 0 ||
-	    py_required("get_many", "limit", values[0]) < 0 ||
-	    times_of(values[1], values[2], &timeout) < 0) {
+	    py_required("get_many", "limit", values[0]) < 0 || times_of(values[1], values[2], &timeout) < 0) {
 		Py_XDECREF(list);
 		return NULL;
 	}
@@ -344,17 +341,20 @@ static PyObject *queue_get_many(PyObject *object, PyObject *const *given, Py_ssi
 }
 
 PyMethodDef queue_methods[] = {
-	{"put", PY_WITH_KEYWORDS(queue_put), "put(obj, block=True, timeout=None): copies an object into the queue."},
-	{"put_nowait", queue_put_nowait, METH_O, "put(obj, block=False)"},
+	{"put", PY_WITH_KEYWORDS(queue_put),
+     "put($self, obj, block=True, timeout=None)\n--\n\nCopies an object into the queue."},
+	{"put_nowait", queue_put_nowait, METH_O, "put_nowait($self, obj, /)\n--\n\nput(obj, block=False)"},
 	{"put_many", PY_WITH_KEYWORDS(queue_put_many),
-     "put_many(objects, block=True, timeout=None): puts them in order; how many are in."},
-	{"get", PY_WITH_KEYWORDS(queue_get), "get(block=True, timeout=None): the next object."},
-	{"get_nowait", queue_get_nowait, METH_NOARGS, "get(block=False)"},
+     "put_many($self, objects, block=True, timeout=None)\n--\n\nPuts them in order; how many are in."},
+	{"get", PY_WITH_KEYWORDS(queue_get), "get($self, block=True, timeout=None)\n--\n\nThe next object."},
+	{"get_nowait", queue_get_nowait, METH_NOARGS, "get_nowait($self, /)\n--\n\nget(block=False)"},
 	{"get_many", PY_WITH_KEYWORDS(queue_get_many),
-     "get_many(limit, block=True, timeout=None): waits for a first object, then takes what is there."},
-	{"full", queue_full, METH_NOARGS, "True if there is no room at this moment."},
-	{"join_thread", queue_nothing_to_join, METH_NOARGS, "Nothing: a put object is in the queue when put returned."},
-	{"cancel_join_thread", queue_nothing_to_join, METH_NOARGS, "Nothing: no exit waits for a reader."},
+     "get_many($self, limit, block=True, timeout=None)\n--\n\nWaits for a first object, then takes what is there."},
+	{"full", queue_full, METH_NOARGS, "full($self, /)\n--\n\nTrue if there is no room at this moment."},
+	{"join_thread", queue_nothing_to_join, METH_NOARGS,
+     "join_thread($self, /)\n--\n\nNothing: a put object is in the queue when put returned."},
+	{"cancel_join_thread", queue_nothing_to_join, METH_NOARGS,
+     "cancel_join_thread($self, /)\n--\n\nNothing: no exit waits for a reader."},
 	{0},
 };
 
@@ -391,14 +391,15 @@ static PyObject *joinable_join(PyObject *object, PyObject *none)
 }
 
 PyMethodDef joinable_queue_methods[] = {
-	{"task_done", joinable_task_done, METH_NOARGS, "Says that an object that was got is done."},
-	{"join", joinable_join, METH_NOARGS, "Waits until everything that was put is done."},
+	{"task_done", joinable_task_done, METH_NOARGS,
+     "task_done($self, /)\n--\n\nSays that an object that was got is done."},
+	{"join", joinable_join, METH_NOARGS, "join($self, /)\n--\n\nWaits until everything that was put is done."},
 	{0},
 };
 
 PyMethodDef simple_queue_methods[] = {
-	{"put", queue_put_forever, METH_O, "put(obj): copies an object into the queue."},
-	{"get", queue_get_forever, METH_NOARGS, "get(): the next object."},
-	{"_get_nowait", queue_get_nowait, METH_NOARGS, "The next object, or Empty."},
+	{"put", queue_put_forever, METH_O, "put($self, obj, /)\n--\n\nCopies an object into the queue."},
+	{"get", queue_get_forever, METH_NOARGS, "get($self, /)\n--\n\nThe next object."},
+	{"_get_nowait", queue_get_nowait, METH_NOARGS, "_get_nowait($self, /)\n--\n\nThe next object, or Empty."},
 	{0},
 };

@@ -173,8 +173,8 @@ static PyObject *handle(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef methods[] = {
 	{"_handle", handle, METH_NOARGS,
-     "_handle($self, /)\n--\n\nThe name of the shared object, 16 bytes, valid in every member of its arena. A message that is "
-     "being encoded meanwhile holds the object until it is decoded."},
+     "_handle($self, /)\n--\n\nThe name of the shared object, 16 bytes, valid in every member of its arena. A message "
+     "that is being encoded meanwhile holds the object until it is decoded."},
 	{NULL},
 };
 

@@ -78,8 +78,8 @@ static void sink_dealloc(PyObject *object)
 }
 
 static PyMethodDef sink_methods[] = {
-	{"write", sink_write, METH_O, "Keeps a piece of the pickle."},
-	{"offer", sink_offer, METH_O, "Keeps a buffer if it is large; else true."},
+	{"write", sink_write, METH_O, "write($self, data, /)\n--\n\nKeeps a piece of the pickle."},
+	{"offer", sink_offer, METH_O, "offer($self, buffer, /)\n--\n\nKeeps a buffer if it is large; else true."},
 	{0},
 };
 

@@ -5,8 +5,7 @@
 #include "messages.h"
 
 struct sink {
-	PyObject_HEAD
-	struct objects pieces; /* bytes objects and memoryviews */
+	PyObject_HEAD struct objects pieces; /* bytes objects and memoryviews */
 	struct objects buffers; /* PickleBuffers that stay out of the pickle */
 	bool kept_some; /* a buffer was offered and went into the pickle */
 };

@@ -31,24 +31,24 @@ class _JoinableCore(_tutti.JoinableQueue, _Core):
 
 
 class _SimpleCore(_tutti.SimpleQueue, _Core):
-    """Has get_nowait as well, for the facades."""
+    """Has get_nowait as well, for the ends."""
 
 
-class _Reader:
-    """What stands for ``_reader``: waits and reads like the reading end of the pipe that is not there.
+class _End:
+    """What stands for an end of the pipe that is not there. The queue is closed when both ends are."""
 
-    Closing it leaves the queue as it is: a pool's worker closes the end that it does not use, and puts.
-    """
-
-    readable, writable = True, False
-
-    def __init__(self, core: Any) -> None:
+    def __init__(self, core: Any, closed_ends: set[type]) -> None:
         self._core = core
-        self._is_closed = self._is_drained = False
+        self._closed_ends = closed_ends
 
     @property
     def closed(self) -> bool:
-        return self._is_closed or bool(self._core._closed)
+        return type(self) in self._closed_ends or bool(self._core._closed)
+
+    def close(self) -> None:
+        self._closed_ends.add(type(self))
+        if len(self._closed_ends) == 2:
+            self._core.close()
 
     def _check(self) -> None:
         if self.closed:
@@ -58,17 +58,25 @@ class _Reader:
         self._check()
         return int(self._core.fileno())
 
+
+class _Reader(_End):
+    """``_reader``: waits and reads.
+
+    Who has acquired ``_rlock`` to read what is there must not wait for what another process took first: the
+    lock keeps nobody off Tutti's queue.
+    """
+
+    readable, writable = True, False
+    is_draining = False
+
     def poll(self, timeout: float | None = 0.0) -> bool:
         self._check()
         return not self._core.empty() or bool(timeout != 0 and connection.wait([self], timeout))
 
     def recv(self) -> Any:
         self._check()
-        if self._is_drained:
-            return self._get_now()
-        return self._core.get()
-
-    def _get_now(self) -> Any:
+        if not self.is_draining:
+            return self._core.get()
         try:
             return self._core.get_nowait()
         except Empty:
@@ -77,50 +85,11 @@ class _Reader:
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
         return pickle.dumps(self.recv())
 
-    def close(self) -> None:
-        self._is_closed = True
 
-
-class _ReadLock:
-    """What stands for ``_rlock``, which no reader needs here.
-
-    A pool that is terminated takes it, polls and receives until nothing is left. Its workers still read, so
-    from then on receiving does not wait.
-    """
-
-    def __init__(self, reader: _Reader) -> None:
-        self._reader = reader
-
-    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
-        self._reader._is_drained = True
-        return True
-
-    def release(self) -> None:
-        self._reader._is_drained = False
-
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(self, *_: Any) -> None:
-        self.release()
-
-
-class _Writer:
-    """What stands for ``_writer``. Closing it closes nothing: the standard library's readers go on then."""
+class _Writer(_End):
+    """``_writer``."""
 
     readable, writable = False, True
-
-    def __init__(self, core: Any) -> None:
-        self._core = core
-        self._is_closed = False
-
-    @property
-    def closed(self) -> bool:
-        return self._is_closed or bool(self._core._closed)
-
-    def _check(self) -> None:
-        if self.closed:
-            raise OSError("handle is closed")
 
     def send(self, obj: Any) -> None:
         self._check()
@@ -129,22 +98,45 @@ class _Writer:
     def send_bytes(self, data: Any) -> None:
         self.send(pickle.loads(data))
 
-    def close(self) -> None:
-        self._is_closed = True
+
+class _Lock:
+    """What stands for ``_rlock`` and ``_wlock``: there is nothing to exclude anybody from."""
+
+    def __init__(self, reader: _Reader | None) -> None:
+        self._reader = reader
+
+    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+        if self._reader is not None:
+            self._reader.is_draining = True
+        return True
+
+    def release(self) -> None:
+        if self._reader is not None:
+            self._reader.is_draining = False
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *exception: Any) -> None:
+        self.release()
 
 
-_FACADES = {"_reader": _Reader, "_writer": _Writer}
+_ENDS = {"_reader": _Reader, "_writer": _Writer}
+_LOCKS = {"_rlock": "_reader", "_wlock": None}
 
 
 def _facade(owner: Any, name: str) -> Any:
     """For __getattr__: made when somebody asks."""
     core = owner.__dict__.get("_core")
-    if core is not None and name == "_rlock":
-        lock = owner.__dict__[name] = _ReadLock(owner._reader)
-        return lock
-    if core is None or name not in _FACADES:
+    facade: Any
+    if core is not None and name in _ENDS:
+        facade = _ENDS[name](core, owner.__dict__.setdefault("_closed_ends", set()))
+    elif core is not None and name in _LOCKS:
+        end = _LOCKS[name]
+        facade = _Lock(getattr(owner, end) if end else None)
+    else:
         raise AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}")
-    facade = owner.__dict__[name] = _FACADES[name](core)
+    owner.__dict__[name] = facade
     return facade
 
 
@@ -351,7 +343,6 @@ class SimpleQueue(queues.SimpleQueue):  # type: ignore[type-arg]
             self.__dict__.pop(name, None)
         self._reader.close()
         self._writer.close()
-        self._core.close()
 
     def put(self, obj: Any) -> None:
         if "_core" in self.__dict__:

@@ -121,5 +121,7 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 	(void)arena, (void)offset, (void)owner, (void)dead, (void)clean;
 }
 
-const struct tutti__kind tutti__block_kind = {
-	.name = "block", .is_object = true, .recover = recover, .destroy = destroy};
+const struct tutti__kind tutti__block_kind = {.name = "block",
+                                              .is_object = true,
+                                              .recover = recover,
+                                              .destroy = destroy};
