@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Puts Tutti's classes in place of the standard library's, in every interpreter of a tree.
 
-Imported at the end of multiprocessing/__init__.py, when nobody can have bound the old ones yet.
+Imported at the end of multiprocessing/__init__.py, when nobody can have bound the old ones yet: whatever is
+imported from multiprocessing passes there first.
 """
 
-from multiprocessing import connection, queues, reduction, synchronize
+from multiprocessing import connection, queues, synchronize
 
-import tutti._letter_queues as letter_queues
-import tutti.connection as letter_connection
+from tutti import _letter_queues, _letter_synchronize
+from tutti import connection as tutti_connection
 
-for name in ("Queue", "JoinableQueue", "SimpleQueue"):
-    setattr(queues, name, getattr(letter_queues, name))
-connection.Connection = letter_connection.Connection
-connection.wait = letter_connection.wait
+for module, letter in ((queues, _letter_queues), (synchronize, _letter_synchronize)):
+    vars(module).update((name, getattr(letter, name)) for name in letter.__all__)
+connection.Connection = tutti_connection.Connection
+connection.wait = tutti_connection.wait
