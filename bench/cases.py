@@ -15,6 +15,7 @@ class Setting:
     """Where the programs are, and whether this is a smoke run."""
     programs: str
     command: str
+    python: str
     quick: bool
 
 
@@ -44,7 +45,7 @@ class Value:
 
 @dataclass
 class Row:
-    """`ours` over `theirs`, or `ours` alone, against what is required; the median of all rounds, or the worst.
+    """`ours` over `theirs`, or less `theirs`, or alone, against what is required; the median of all rounds, or the worst.
 
     `reason` is printed where the requirement is not met: what the machine allows instead.
     """
@@ -58,6 +59,7 @@ class Row:
     unit: str
     required: bool = True
     worst: bool = False
+    difference: bool = False
     reason: str = ""
 
 
@@ -239,5 +241,3 @@ ROWS = [
     alone("memory", "1,000,000 puts: last tenth / first", "memory, messages", "put_last_over_first", 1.5, "x"),
     alone("memory", "1,000,000 gets: last tenth / first", "memory, messages", "get_last_over_first", 1.5, "x"),
 ]
-
-GROUPS = list(dict.fromkeys(row.group for row in ROWS))
