@@ -42,6 +42,8 @@ struct tutti__more_holders {
 	atomic_u32 holders[TUTTI__MORE_HOLDERS];
 };
 
+struct tutti__watch;
+
 /* What floor 1 must know of a kind of blocks. One for each enum tutti__kind_number but RAW; see kinds.c. */
 struct tutti__kind {
 	const char *name;
@@ -54,6 +56,8 @@ struct tutti__kind {
 	void (*recover)(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean);
 	/* Frees what a dying object reaches, except for its own block. May be continued by another after a death. */
 	void (*destroy)(tutti_arena *arena, uint64_t offset);
+	/* How to wait for an object (poller.h), given its public handle. NULL: nobody can poll it. Takes no lock. */
+	void (*watch)(void *handle, struct tutti__watch *watch);
 };
 
 extern const struct tutti__kind *const tutti__kinds[TUTTI__KIND_COUNT];

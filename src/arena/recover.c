@@ -2,6 +2,7 @@
 #include "arena/recover.h"
 #include "arena/heap.h"
 #include "arena/object.h"
+#include "arena/station.h"
 #include "os/seeded_bug.h"
 
 static uint32_t span_length(const tutti_arena *arena, uint64_t unit, uint32_t *block_size)
@@ -122,6 +123,7 @@ bool tutti__recover(tutti_arena *arena, uint32_t id, bool clean)
 		if (TUTTI__BUG(10))
 			sweep_blocks(arena, id);
 		recover_objects(arena, &death);
+		tutti__stations_recover(arena, id);
 		sweep_blocks(arena, id);
 		free_slot(slot, id);
 	}

@@ -187,8 +187,7 @@ static bool item_is_ready(void *context)
 
 static tutti_err fail_empty(tutti_queue *queue)
 {
-	if (queue->source)
-		tutti__poll_source_clear(queue->source);
+	tutti__poll_refresh(&queue->polls);
 	return tutti__fail_plain(TUTTI_EEMPTY, "nothing is in the queue. Wait longer, or put something.");
 }
 

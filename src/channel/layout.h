@@ -50,10 +50,11 @@
 
 #include "arena/latch.h"
 #include "arena/object.h"
+#include "arena/station.h"
 #include "arena/wait.h"
 
 enum { TUTTI__ENTRY_INLINE = 1, TUTTI__ENTRY_BLOCK, TUTTI__ENTRY_END };
-enum { TUTTI__INLINE_MAX = 4096, TUTTI__SEGMENT_MIN = 256, TUTTI__SEGMENT_MAX = 65536, TUTTI__POLLERS = 8 };
+enum { TUTTI__INLINE_MAX = 4096, TUTTI__SEGMENT_MIN = 256, TUTTI__SEGMENT_MAX = 65536 };
 
 /* What one side of the queue has done so far. */
 struct tutti__progress {
@@ -83,9 +84,8 @@ struct tutti__queue {
 	/* Read by all at each operation, rarely written. */
 	alignas(64) struct tutti__wait_point items; /* getters wait here */
 	struct tutti__wait_point room; /* putters wait here */
+	struct tutti__pollable pollable;
 	atomic_u32 is_shut;
-	atomic_u32 polled; /* 1: some poller wants a ring */
-	atomic_u32 pollers[TUTTI__POLLERS]; /* ids of the members that want one */
 };
 _Static_assert(sizeof(struct tutti__queue) <= 512, "an empty queue with its first segment takes at most 1 KiB");
 

@@ -94,8 +94,7 @@ void tutti_queue_close(tutti_queue *queue)
 {
 	if (!queue)
 		return;
-	if (queue->source)
-		tutti__poll_source_close(queue->source);
+	tutti__poll_list_close(&queue->polls);
 	tutti__reference_close(&queue->reference);
 	free(queue);
 }
@@ -126,9 +125,31 @@ tutti_err tutti_queue_shutdown(tutti_queue *queue)
 	tutti__latch_release(&shared->put_latch);
 	tutti__wake_all(&shared->items);
 	tutti__wake_all(&shared->room);
-	if (load_relaxed(&shared->polled))
-		tutti__queue_ring(arena, shared);
+	tutti__ring(arena, &shared->pollable);
 	return TUTTI_OK;
+}
+
+static bool is_ready(void *context)
+{
+	tutti_queue *queue = context;
+	return tutti__queue_is_ready(queue->reference.arena, queue->shared);
+}
+
+static void watch_queue(void *handle, struct tutti__watch *watch)
+{
+	tutti_queue *queue = handle;
+	*watch = (struct tutti__watch){&queue->shared->pollable, is_ready, queue, &queue->polls};
+}
+
+tutti_err tutti_queue_fd(tutti_queue *queue, int *fd)
+{
+	tutti_err err = TUTTI_OK;
+	struct tutti__watch watch;
+	*fd = -1;
+	if (tutti__use(&queue->reference, &err) == 0)
+		return err;
+	watch_queue(queue, &watch);
+	return tutti__poll_fd(queue->reference.arena, &watch, false, fd);
 }
 
 uint64_t tutti__entry_extent(const tutti_arena *arena, uint64_t position, uint64_t header, uint64_t *payload)
@@ -144,4 +165,5 @@ uint64_t tutti__entry_extent(const tutti_arena *arena, uint64_t position, uint64
 const struct tutti__kind tutti__queue_kind = {.name = "queue",
                                               .is_object = true,
                                               .recover = tutti__queue_recover,
-                                              .destroy = tutti__queue_destroy};
+                                              .destroy = tutti__queue_destroy,
+                                              .watch = watch_queue};

@@ -4,15 +4,14 @@
 
 #include <tutti/queue.h>
 
+#include "arena/poller.h"
 #include "channel/layout.h"
-
-struct tutti__poll_source;
 
 struct tutti_queue {
 	struct tutti__reference reference;
 	struct tutti__queue *shared;
 	struct tutti__patience item_patience, room_patience;
-	struct tutti__poll_source *source; /* made by the first tutti_queue_fd() */
+	struct tutti__poll_list polls;
 };
 
 extern const struct tutti__kind tutti__queue_kind;
@@ -26,13 +25,6 @@ bool tutti__queue_is_ready(tutti_arena *arena, struct tutti__queue *shared);
  * knows what it had taken or was about to take.
  */
 tutti_err tutti__queue_claim(tutti_queue *queue, uint64_t message[2], atomic_u64 claim[2], tutti_time timeout);
-
-/* Rings the members that poll the queue. Called after a put or a shutdown when `polled` is set. */
-void tutti__queue_ring(tutti_arena *arena, struct tutti__queue *shared);
-
-/* The caller found the queue empty: its descriptor goes dark, unless something came meanwhile. */
-void tutti__poll_source_clear(struct tutti__poll_source *source);
-void tutti__poll_source_close(struct tutti__poll_source *source);
 
 /* Empties a dying queue: its messages and segments. */
 void tutti__queue_destroy(tutti_arena *arena, uint64_t offset);

@@ -106,15 +106,12 @@ void tutti__queue_recover(tutti_arena *arena, uint64_t offset, uint32_t owner, u
 		recover_put(arena, shared, dead);
 	if (tutti__latch_is_held_by(&shared->get_latch, dead))
 		recover_get(arena, shared, dead);
-	for (int i = 0; i < TUTTI__POLLERS; i++)
-		cas_u32(&shared->pollers[i], dead, 0);
 	/* It may have died between its commit and the wake that others sleep for. */
 	if (load_relaxed(&shared->items.word) & 1)
 		tutti__wake_all(&shared->items);
 	if (load_relaxed(&shared->room.word) & 1)
 		tutti__wake_all(&shared->room);
-	if (load_relaxed(&shared->polled))
-		tutti__queue_ring(arena, shared);
+	tutti__ring(arena, &shared->pollable);
 }
 
 /*

@@ -16,6 +16,7 @@
 
 #include "arena/arena.h"
 #include "arena/object.h"
+#include "arena/poller.h"
 #include "arena/wait.h"
 #include "sync/kinds.h"
 #include "os/seeded_bug.h"
@@ -27,12 +28,14 @@ struct lock {
 	struct tutti__wait_hints hints;
 	int32_t gone_pid; /* of the last holder that ended with it; written before the word becomes ABANDONED or KEPT */
 	char gone_name[TUTTI__NAME_SIZE];
+	struct tutti__pollable pollable;
 };
 
 struct tutti_lock {
 	struct tutti__reference reference;
 	struct lock *shared;
 	struct tutti__patience patience;
+	struct tutti__poll_list polls;
 };
 
 enum { TICK = 100 * 1000000 }; /* ns between looks whether the holder lives */
@@ -89,6 +92,7 @@ void tutti_lock_close(tutti_lock *lock)
 {
 	if (!lock)
 		return;
+	tutti__poll_list_close(&lock->polls);
 	tutti__reference_close(&lock->reference);
 	free(lock);
 }
@@ -204,6 +208,13 @@ tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout)
 	return acquire_slow(lock, id, timeout);
 }
 
+/* Who waits for it in a wait set may try now. After the read-modify-write that released it. */
+static inline void ring(tutti_lock *lock)
+{
+	fence_after_rmw();
+	tutti__ring(lock->reference.arena, &lock->shared->pollable);
+}
+
 tutti_err tutti_lock_release(tutti_lock *lock)
 {
 	tutti_err err;
@@ -211,8 +222,10 @@ tutti_err tutti_lock_release(tutti_lock *lock)
 	uint32_t id = tutti__use(&lock->reference, &err);
 	if (unlikely(id == 0))
 		return err;
-	if (likely(cas_u32(&shared->word, id, 0)))
+	if (likely(cas_u32(&shared->word, id, 0))) {
+		ring(lock);
 		return TUTTI_OK;
+	}
 	uint32_t word = load_acquire(&shared->word);
 	uint32_t holder = word & TUTTI__ID_MASK;
 	if (holder != id && holder != TUTTI__KEPT)
@@ -222,6 +235,7 @@ tutti_err tutti_lock_release(tutti_lock *lock)
 	/* Release: pairs with the acquire in try_take. */
 	if (exchange_acq_rel(&shared->word, 0) & TUTTI__WAITERS)
 		tutti__os.futex_wake(&shared->word, 1);
+	ring(lock);
 	return TUTTI_OK;
 }
 
@@ -251,9 +265,19 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 		uint32_t next = (clean ? TUTTI__KEPT : TUTTI__BUG(13) ? 0 : TUTTI__ABANDONED) | (word & TUTTI__WAITERS);
 		if (cas_u32(&shared->word, word, next)) {
 			tutti__os.futex_wake(&shared->word, 1);
+			tutti__ring(arena, &shared->pollable);
 			return;
 		}
 	}
 }
 
-const struct tutti__kind tutti__lock_kind = {.name = "lock", .is_object = true, .recover = recover};
+static void watch_lock(void *handle, struct tutti__watch *watch)
+{
+	tutti_lock *lock = handle;
+	*watch = (struct tutti__watch){&lock->shared->pollable, is_free, lock->shared, &lock->polls};
+}
+
+const struct tutti__kind tutti__lock_kind = {.name = "lock",
+                                             .is_object = true,
+                                             .recover = recover,
+                                             .watch = watch_lock};
