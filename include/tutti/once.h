@@ -46,8 +46,7 @@ TUTTI_API tutti_err tutti_once_end(tutti_once *once, bool done);
 TUTTI_API bool tutti_once_is_done(const tutti_once *once);
 
 /* begin, `function(context)`, end: it is run by one member. False from it: failed, TUTTI_EFAILED. */
-TUTTI_API tutti_err tutti_once_run(tutti_once *once, bool (*function)(void *context), void *context,
-                                   tutti_time timeout);
+TUTTI_API tutti_err tutti_once_run(tutti_once *once, bool (*function)(void *context), void *context, tutti_time timeout);
 
 #ifdef __cplusplus
 }

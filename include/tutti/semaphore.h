@@ -27,8 +27,7 @@ typedef struct tutti_semaphore_options {
 } tutti_semaphore_options;
 
 /* Makes one with `value` permits (at most max_value). `options` may be NULL. TUTTI_ENOMEM, TUTTI_EINVAL. */
-TUTTI_API tutti_err tutti_semaphore_open(tutti_semaphore **semaphore, uint32_t value,
-                                         const tutti_semaphore_options *options);
+TUTTI_API tutti_err tutti_semaphore_open(tutti_semaphore **semaphore, uint32_t value, const tutti_semaphore_options *options);
 
 /* Opens an existing one. TUTTI_ESTALE, TUTTI_EFOREIGN, TUTTI_EKIND. `arena` NULL: the default one. */
 TUTTI_API tutti_err tutti_semaphore_at(tutti_semaphore **semaphore, tutti_arena *arena, tutti_handle handle);

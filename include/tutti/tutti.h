@@ -16,5 +16,6 @@
 #include <tutti/process.h>
 #include <tutti/queue.h>
 #include <tutti/task.h>
+#include <tutti/waitset.h>
 
 #endif

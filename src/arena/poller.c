@@ -170,8 +170,6 @@ void tutti__poll_list_remove(struct tutti__poll_source *source)
 
 void tutti__poll_list_close(struct tutti__poll_list *list)
 {
-	if (!list->sources && !load_relaxed(&list->descriptor))
-		return; /* no other thread may use a handle that is being closed */
 	pthread_mutex_lock(&tutti__poll_mutex);
 	while (list->sources) {
 		struct tutti__poll_source *source = list->sources;
