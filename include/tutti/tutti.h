@@ -9,6 +9,7 @@
 
 #include <tutti/arena.h>
 #include <tutti/base.h>
+#include <tutti/descriptor.h>
 #include <tutti/error.h>
 #include <tutti/event.h>
 #include <tutti/lock.h>
