@@ -17,9 +17,13 @@ uint32_t tutti__station_take(tutti_arena *arena, uint32_t id)
 		struct tutti__station *station = tutti__station_at(arena, number);
 		if (load_relaxed(&station->owner) != 0)
 			continue;
-		count_as_used(arena, number); /* first: a recovery looks only there */
-		if (cas_u32(&station->owner, 0, id))
-			return number;
+		if (!TUTTI__BUG(40))
+			count_as_used(arena, number); /* first: a recovery looks only there */
+		if (!cas_u32(&station->owner, 0, id))
+			continue;
+		if (TUTTI__BUG(40))
+			count_as_used(arena, number);
+		return number;
 	}
 	tutti__fail(TUTTI_EMEMBERS, "arena \"%s\" has %d wait sets and polling members, and no room for more. Close some.",
 	            arena->header->name, TUTTI__STATIONS - 1);
@@ -38,8 +42,9 @@ void tutti__stations_recover(tutti_arena *arena, uint32_t dead)
 	uint32_t used = load_acquire(&arena->header->stations_used);
 	for (uint32_t number = 1; number < used; number++) {
 		struct tutti__station *station = tutti__station_at(arena, number);
-		if (load_relaxed(&station->owner) == dead && !TUTTI__BUG(39))
-			cas_u32(&station->owner, dead, 0);
+		uint32_t owner = load_relaxed(&station->owner);
+		if ((owner == dead || TUTTI__BUG(41)) && !TUTTI__BUG(39))
+			cas_u32(&station->owner, owner, 0);
 	}
 }
 
@@ -52,8 +57,7 @@ static void wake(struct tutti__station *station)
 static void set_bell(struct tutti__station *station, uint32_t bell)
 {
 	uint32_t word = bell / 64, line = word / TUTTI__BELL_WORDS;
-	if (!TUTTI__BUG(40))
-		fetch_or_acq_rel(&station->bells[line][word % TUTTI__BELL_WORDS], 1ULL << bell % 64);
+	fetch_or_acq_rel(&station->bells[line][word % TUTTI__BELL_WORDS], 1ULL << bell % 64);
 	/* Release: who takes the line's bit sees the bell, and what was made ready before. Pairs with tutti__poller_collect. */
 	fetch_or_acq_rel(&station->lines, 1ULL << line);
 	fence_after_rmw();

@@ -24,6 +24,10 @@
  *  19  the heap's counts are not made anew
  *  20  a destroyed queue forgets a segment before it is the destroyer's
  *  21  the recovery of a put moves the tail before it clears the note
+ *  38  who polls does not look for rings that were never made
+ *  39  the recovery leaves a dead poller's station taken
+ *  40  a station is counted as used after it is taken
+ *  41  the recovery gives the stations of the living back, too
  */
 #ifndef TUTTI_OS_SEEDED_BUG_H
 #define TUTTI_OS_SEEDED_BUG_H

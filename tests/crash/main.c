@@ -99,7 +99,8 @@ static void run_table(const struct operation *table)
 
 static const struct operation *find_operation(const char *name)
 {
-	const struct operation *tables[] = {lock_operations, queue_operations, arena_operations, pool_operations};
+	const struct operation *tables[] = {lock_operations, queue_operations, poll_operations, arena_operations,
+	                                    pool_operations};
 	for (unsigned i = 0; i < sizeof tables / sizeof tables[0]; i++)
 		for (const struct operation *operation = tables[i]; operation->name; operation++)
 			if (strcmp(operation->name, name) == 0)
@@ -175,6 +176,7 @@ static void run_all(void)
 		stay_on_one_cpu();
 		run_table(lock_operations);
 		run_table(queue_operations);
+		run_table(poll_operations);
 		run_table(arena_operations);
 		run_table(pool_operations);
 		for (unsigned i = 0; corpses[i]; i++)

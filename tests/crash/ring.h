@@ -73,6 +73,7 @@ struct stage {
 	tutti_lock *lock;
 	tutti_queue *queue;
 	tutti_event *event; /* 0: none */
+	tutti_waitset *set; /* the survivor's, 0: none */
 	unsigned held_blocks; /* blocks that the survivor holds */
 	tutti_handle handle; /* of the object that the operation is about */
 	/* The victim's. */
@@ -97,6 +98,7 @@ struct stage {
 
 /* The operations, by what they are about; each table ends with an operation without a name. */
 extern const struct operation lock_operations[], queue_operations[], arena_operations[], pool_operations[];
+extern const struct operation poll_operations[];
 
 /* The recovery of somebody else, and the operations in which those others died. */
 extern const struct operation recovery;
