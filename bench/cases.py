@@ -5,9 +5,9 @@ import os
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, POOL, IDLE, RECOVERY, MEMORY = (
+QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, POOL, IDLE, RECOVERY, MEMORY, WAITSET = (
     "bench_" + name for name in
-    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "pool", "idle", "recovery", "memory"))
+    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "pool", "idle", "recovery", "memory", "waitset"))
 
 
 @dataclass
@@ -117,6 +117,11 @@ CASES = [
     Case("latency asleep", 7, 1, latency("asleep", ("tutti", "futex"), 60, 10)),
     Case("latency one CPU", 7, 1, latency("onecpu", ("tutti", "futex"), 200, 50)),
     Case("lock", 9, 1, [Side("tutti", program(LOCK, "tutti")), Side("mutex", program(LOCK, "mutex"))]),
+    Case("wait set", 9, 1, [
+        Side("one", program(WAITSET, "tutti", "fixed", 1, quick=("tutti", "fixed", 1, 20))),
+        Side("many", program(WAITSET, "tutti", "fixed", 10000, quick=("tutti", "fixed", 10000, 20))),
+        Side("roving", program(WAITSET, "tutti", "roving", 10000, quick=("tutti", "roving", 10000, 20))),
+        Side("poll", program(WAITSET, "poll", "fixed", 400, 20))]),
     Case("pool, one task", 9, 1, [
         Side("tutti", program(POOL, "trip", 20000, quick=("trip", 2000))),
         Side("line", program(LATENCY, "line", "awake", 1000))]),
@@ -181,6 +186,12 @@ ROWS = [
     one_way("one way, both on one CPU", "latency one CPU", "futex", "futex ping-pong", 1.5),
     Row("lock", "lock + unlock, uncontended", Value("lock", "tutti", "pair_ns"), Value("lock", "mutex", "pair_ns"),
         "robust mutex", "<=", 1, "ns"),
+    Row("channels", "wait set of 10,000 queues, one ready", Value("wait set", "many", "round_ns"),
+        Value("wait set", "one", "round_ns"), "a set of one", "<=", 1.5, "ns"),
+    Row("channels", "the same, each ready in turn", Value("wait set", "roving", "round_ns"),
+        Value("wait set", "one", "round_ns"), "a set of one", "<=", 4, "ns", required=False),
+    Row("channels", "wait set of 10,000 queues, one ready", Value("wait set", "many", "round_ns"),
+        Value("wait set", "poll", "round_ns"), "poll of 400 pipes", "<=", 1, "ns"),
     Row("pool", "empty task, there and back", Value("pool, one task", "tutti", "trip_ns"),
         Value("pool, one task", "line", "one_way_ns", 2), "cache line, both ways", "<=", 10, "ns"),
     bulk("empty tasks in bulk: map", "map"),
