@@ -21,6 +21,7 @@
 
 #include "arena/block.h"
 #include "arena/member.h"
+#include "arena/station.h"
 
 enum { TUTTI__OBJECT_HOLDERS = 12, TUTTI__MORE_HOLDERS = 510 };
 enum { TUTTI__OBJECT_NONE, TUTTI__OBJECT_LIVE, TUTTI__OBJECT_DYING };
@@ -32,7 +33,8 @@ struct tutti__object {
 	atomic_u64 more; /* a block with more holders, 0: none */
 	atomic_u32 holders[TUTTI__OBJECT_HOLDERS];
 	char name[TUTTI__NAME_SIZE];
-	uint8_t reserved[16];
+	struct tutti__pollable pollable; /* who polls it, for kinds that have no better place for this word */
+	uint8_t reserved[8];
 };
 _Static_assert(sizeof(struct tutti__object) == 128, "an object's head is two cache lines");
 

@@ -18,7 +18,6 @@
 #define TUTTI_ARENA_POLLER_H
 
 #include "arena/object.h"
-#include "arena/station.h"
 
 struct tutti__poll_source;
 

@@ -84,7 +84,7 @@ struct tutti__queue {
 	/* Read by all at each operation, rarely written. */
 	alignas(64) struct tutti__wait_point items; /* getters wait here */
 	struct tutti__wait_point room; /* putters wait here */
-	struct tutti__pollable pollable;
+	struct tutti__pollable pollable; /* here: this line is read by each put anyway */
 	atomic_u32 is_shut;
 };
 _Static_assert(sizeof(struct tutti__queue) <= 512, "an empty queue with its first segment takes at most 1 KiB");

@@ -22,7 +22,6 @@ struct event {
 	atomic_u32 word;
 	atomic_u32 partner; /* CPU + 1 of who set it last */
 	struct tutti__wait_hints hints;
-	struct tutti__pollable pollable;
 };
 
 struct tutti_event {
@@ -102,7 +101,7 @@ tutti_err tutti_event_set(tutti_event *event)
 	if (exchange_acq_rel(&event->shared->word, SET) & WAITERS)
 		tutti__os.futex_wake(&event->shared->word, INT_MAX);
 	fence_after_rmw(); /* set, then look who polls: station.h */
-	tutti__ring(event->reference.arena, &event->shared->pollable);
+	tutti__ring(event->reference.arena, &event->shared->object.pollable);
 	return TUTTI_OK;
 }
 
@@ -157,7 +156,7 @@ tutti_err tutti_event_wait(tutti_event *event, tutti_time timeout)
 static void watch_event(void *handle, struct tutti__watch *watch)
 {
 	tutti_event *event = handle;
-	*watch = (struct tutti__watch){&event->shared->pollable, is_set, event->shared, &event->polls};
+	*watch = (struct tutti__watch){&event->shared->object.pollable, is_set, event->shared, &event->polls};
 }
 
 tutti_err tutti_event_fd(tutti_event *event, int *fd)

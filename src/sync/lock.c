@@ -28,7 +28,6 @@ struct lock {
 	struct tutti__wait_hints hints;
 	int32_t gone_pid; /* of the last holder that ended with it; written before the word becomes ABANDONED or KEPT */
 	char gone_name[TUTTI__NAME_SIZE];
-	struct tutti__pollable pollable;
 };
 
 struct tutti_lock {
@@ -212,7 +211,7 @@ tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout)
 static inline void ring(tutti_lock *lock)
 {
 	fence_after_rmw();
-	tutti__ring(lock->reference.arena, &lock->shared->pollable);
+	tutti__ring(lock->reference.arena, &lock->shared->object.pollable);
 }
 
 tutti_err tutti_lock_release(tutti_lock *lock)
@@ -265,7 +264,7 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 		uint32_t next = (clean ? TUTTI__KEPT : TUTTI__BUG(13) ? 0 : TUTTI__ABANDONED) | (word & TUTTI__WAITERS);
 		if (cas_u32(&shared->word, word, next)) {
 			tutti__os.futex_wake(&shared->word, 1);
-			tutti__ring(arena, &shared->pollable);
+			tutti__ring(arena, &shared->object.pollable);
 			return;
 		}
 	}
@@ -274,7 +273,7 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 static void watch_lock(void *handle, struct tutti__watch *watch)
 {
 	tutti_lock *lock = handle;
-	*watch = (struct tutti__watch){&lock->shared->pollable, is_free, lock->shared, &lock->polls};
+	*watch = (struct tutti__watch){&lock->shared->object.pollable, is_free, lock->shared, &lock->polls};
 }
 
 const struct tutti__kind tutti__lock_kind = {.name = "lock",

@@ -11,6 +11,8 @@
 #include "channel/waitset.h"
 #include "support.h"
 
+enum { MESSAGES = 10000 };
+
 struct scene {
 	tutti_arena *arena;
 	tutti_waitset *set;
@@ -18,6 +20,7 @@ struct scene {
 	tutti_event *event;
 	tutti_lock *lock;
 	atomic_u32 ready, go;
+	_Atomic uint8_t seen[MESSAGES];
 };
 
 static struct scene *new_scene(void)
@@ -352,7 +355,7 @@ static void *drain(void *context)
 
 static void threads_share_a_set(void **state)
 {
-	enum { THREADS = 3, MESSAGES = 3000 };
+	enum { THREADS = 3 };
 	pthread_t threads[THREADS];
 	int pair[2];
 	(void)state;
@@ -568,6 +571,47 @@ static void an_event_may_be_set_in_a_signal_handler(void **state)
 	end_scene(scene);
 }
 
+static void get_by_set(void *context)
+{
+	struct scene *scene = context;
+	tutti_waitset *set;
+	tutti_wait_item item;
+	uint32_t number;
+	OK(tutti_waitset_open(&set, &(tutti_waitset_options){.arena = scene->arena}));
+	OK(tutti_waitset_add(set, tutti_wait_queue(scene->queue, NULL)));
+	fetch_add_relaxed(&scene->ready, 1);
+	for (tutti_err err = TUTTI_OK; err != TUTTI_EOF;) {
+		OK(tutti_waitset_next(set, &item, tutti_ms(8000)));
+		err = tutti_queue_get_into(scene->queue, &number, sizeof number, NULL, TUTTI_NOW);
+		REQUIRE(err == TUTTI_OK || err == TUTTI_EEMPTY || err == TUTTI_EOF);
+		if (err == TUTTI_OK)
+			REQUIRE(atomic_fetch_add(&scene->seen[number], 1) == 0);
+	}
+	tutti_waitset_close(set);
+	tutti_queue_close(scene->queue);
+}
+
+static void two_processes_lose_nothing(void **state)
+{
+	pid_t children[2];
+	(void)state;
+	struct scene *scene = new_scene();
+	for (int i = 0; i < 2; i++)
+		children[i] = support_fork(get_by_set, scene);
+	UNTIL(5000, load_acquire(&scene->ready) == 2);
+	for (uint32_t i = 0; i < MESSAGES; i++) {
+		OK(tutti_queue_put(scene->queue, &i, sizeof i, TUTTI_NOW));
+		if (i % 500 == 0)
+			UNTIL(5000, tutti_queue_size(scene->queue) == 0);
+	}
+	OK(tutti_queue_shutdown(scene->queue));
+	for (int i = 0; i < 2; i++)
+		support_join_child(children[i]);
+	for (int i = 0; i < MESSAGES; i++)
+		assert_int_equal(scene->seen[i], 1);
+	end_scene(scene);
+}
+
 int main(int argc, char **argv)
 {
 	tutti_init(&argc, &argv);
@@ -580,6 +624,7 @@ int main(int argc, char **argv)
 		TEST(a_forked_child_has_sets_of_its_own),
 		TEST(a_killed_putter_is_noticed_within_a_second),
 		TEST(a_ring_that_was_never_made_is_found),
+		TEST(two_processes_lose_nothing),
 		TEST(threads_share_a_set),
 		TEST(its_descriptor_shows_all_members),
 		TEST(the_end_of_a_process_is_reported),
