@@ -82,8 +82,7 @@ int main(int argc, char **argv)
 		struct job job = {.enough = tutti_event_handle(enough), .number = i};
 		if (!err) {
 			job.queue = tutti_queue_handle(queues[i]);
-			err = tutti_process_start(&senders[i], "send_words",
-			                          &(tutti_process_options){.input = {&job, sizeof job}});
+			err = tutti_process_start(&senders[i], "send_words", &(tutti_process_options){.input = {&job, sizeof job}});
 		}
 		if (!err)
 			err = tutti_waitset_add(set, tutti_wait_process(senders[i], NULL));

@@ -36,7 +36,7 @@ tutti_err tutti__poller_init(struct tutti__poller *poller, tutti_arena *arena, u
 void tutti__poller_fini(struct tutti__poller *poller)
 {
 	if (tutti__poller_is_own(poller))
-		tutti__station_give_back(poller->arena, poller->number);
+		tutti__station_give_back(poller->arena, poller->number, poller->member);
 	pthread_mutex_destroy(&poller->mutex);
 	free(poller->buckets);
 }

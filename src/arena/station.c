@@ -30,11 +30,13 @@ uint32_t tutti__station_take(tutti_arena *arena, uint32_t id)
 	return 0;
 }
 
-void tutti__station_give_back(tutti_arena *arena, uint32_t number)
+void tutti__station_give_back(tutti_arena *arena, uint32_t number, uint32_t id)
 {
 	struct tutti__station *station = tutti__station_at(arena, number);
-	store_relaxed(&station->pollable.armed, 0);
-	store_release(&station->owner, 0); /* bells that are still set cost the next owner a look */
+	if (load_relaxed(&station->owner) == id)
+		store_relaxed(&station->pollable.armed, 0);
+	/* Bells that are still set cost the next owner a look. CAS: a member taken for dead has lost it already. */
+	cas_u32(&station->owner, id, 0);
 }
 
 void tutti__stations_recover(tutti_arena *arena, uint32_t dead)

@@ -57,7 +57,7 @@ static inline struct tutti__station *tutti__station_at(const tutti_arena *arena,
 
 /* Takes a free station for member `id`: its number, or 0 and the error text. */
 uint32_t tutti__station_take(tutti_arena *arena, uint32_t id);
-void tutti__station_give_back(tutti_arena *arena, uint32_t number);
+void tutti__station_give_back(tutti_arena *arena, uint32_t number, uint32_t id);
 
 /* For a recovery. */
 void tutti__stations_recover(tutti_arena *arena, uint32_t dead);

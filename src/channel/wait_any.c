@@ -115,7 +115,7 @@ static tutti_err wait_in_set(struct list *list, size_t *ready, int64_t deadline)
 			err = look_at_all(list, ready, 0); /* the others too; and it may be gone by now */
 	}
 	tutti_waitset_close(set);
-	return err;
+	return err == TUTTI_ETIMEDOUT ? TUTTI_OK : err; /* nothing is ready: the caller says so */
 }
 
 tutti_err tutti_wait_any(tutti_wait_item *items, size_t count, size_t *count_ready, tutti_time timeout)

@@ -285,8 +285,9 @@ static tutti_err insert_descriptor(tutti_waitset *set, struct tutti__wait_entry 
 static tutti_err add_descriptor(tutti_waitset *set, const tutti_wait_item *item, bool again)
 {
 	if (item->fd < 0 || (item->events & (POLLIN | POLLOUT | POLLPRI)) == 0)
-		return tutti__fail(TUTTI_EINVAL, "descriptor %d with events %#x: give an open one, and POLLIN, POLLOUT or both.",
-		                   item->fd, (unsigned)item->events);
+		return tutti__fail(TUTTI_EINVAL,
+		                   "descriptor %d with events %#x: give an open one, and POLLIN, POLLOUT or both.", item->fd,
+		                   (unsigned)item->events);
 	tutti_err err = need_epoll(set);
 	if (!err && set->poller.source_count)
 		err = need_bell(set);

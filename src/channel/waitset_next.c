@@ -86,10 +86,7 @@ bool tutti__waitset_is_ready(void *context)
 	return ready;
 }
 
-static bool is_rung(void *context)
-{
-	return load_acquire(&((tutti_waitset *)context)->poller.station->lines) != 0;
-}
+static bool is_rung(void *context) { return load_acquire(&((tutti_waitset *)context)->poller.station->lines) != 0; }
 
 /* Milliseconds until the deadline, rounded up; at most a tick if a ring may be lost meanwhile. */
 static int milliseconds_left(int64_t deadline, bool has_objects)

@@ -151,25 +151,33 @@ static bool is_idle(struct server *self)
 	return idle;
 }
 
+/* Under the mutex: who ended it has looked at it under the mutex. */
+static void end_server(struct server *self)
+{
+	pthread_mutex_lock(&mutex);
+	if (self->listener >= 0)
+		close(self->listener);
+	free(self);
+	pthread_mutex_unlock(&mutex);
+}
+
 static void *serve(void *context)
 {
 	struct server *self = context;
 	while (!is_idle(self)) {
 		int client = tutti__handoff_accept(self->listener, CLIENT_PATIENCE);
-		if (client < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
-			poll(NULL, 0, 10); /* until some is closed; the taker waits */
-		else if (client < 0 && errno != EINTR && errno != ECONNABORTED)
-			break; /* shut down by stop() */
-		if (client < 0)
+		if (client < 0 && errno == EINVAL)
+			break; /* shut down by take_back() */
+		if (client < 0) {
+			poll(NULL, 0, 10); /* no descriptor is left, perhaps; the taker waits */
 			continue;
+		}
 		set_client(self, client);
 		serve_client(client);
 		set_client(self, -1);
 		close(client);
 	}
-	if (self->listener >= 0)
-		close(self->listener);
-	free(self);
+	end_server(self);
 	return NULL;
 }
 
@@ -227,8 +235,10 @@ static tutti_err park(struct parked *entry, tutti_arena *arena, uint32_t member)
 		parked = entry->next;
 		return err;
 	}
-	entry->name = (tutti_descriptor){
-		.arena = arena->header->arena_id, .member = member, .address = server->address, .ticket = ++last_ticket};
+	entry->name = (tutti_descriptor){.arena = arena->header->arena_id,
+	                                 .member = member,
+	                                 .address = server->address,
+	                                 .ticket = ++last_ticket};
 	return TUTTI_OK;
 }
 
@@ -279,8 +289,9 @@ static int take_back(tutti_descriptor name)
 static tutti_err fail_gone(void)
 {
 	/* A process that is being killed closes its socket a moment before it counts as dead. */
-	return tutti__fail(TUTTI_ESTALE, "this descriptor was taken or dropped before (it can be taken once), or the process "
-	                                 "that gave it has ended. Give it again.");
+	return tutti__fail(TUTTI_ESTALE,
+	                   "this descriptor was taken or dropped before (it can be taken once), or the process "
+	                   "that gave it has ended. Give it again.");
 }
 
 static tutti_err fail_dead(void)
@@ -305,7 +316,8 @@ static tutti_err check_server(int connection, tutti_arena *arena, uint32_t membe
 	if (identity->pid_namespace == tutti__pid_namespace() && peer.pid != identity->pid)
 		return fail_gone();
 	if (!is_trusted(&peer))
-		return tutti__fail(TUTTI_EPERM, "the giver is of user %u, this process of %u: descriptors pass within one user.",
+		return tutti__fail(TUTTI_EPERM,
+		                   "the giver is of user %u, this process of %u: descriptors pass within one user.",
 		                   (unsigned)peer.uid, (unsigned)geteuid());
 	return TUTTI_OK;
 }

@@ -137,7 +137,7 @@ static const struct operation {
 	{member_put, 20, PUTTING},         {member_put_batch, 8, PUTTING}, {member_put_draft, 8, PUTTING},
 	{member_get, 18, GETTING},         {member_get_copy, 18, GETTING}, {member_get_batch, 8, GETTING},
 	{member_release_held, 40, ALWAYS}, {use_lock, 30, ALWAYS},         {use_event, 10, ALWAYS},
-	{mail_handle, 10, ALWAYS},         {open_mailed, 10, ALWAYS},
+	{mail_handle, 10, ALWAYS},         {open_mailed, 10, ALWAYS},      {member_poll, 10, GETTING},
 };
 
 static unsigned weight_for(const struct member *member, const struct operation *operation)

@@ -11,6 +11,7 @@ struct world {
 	tutti_queue *mail; /* handles travel here */
 	tutti_lock *locks[LOCKS];
 	tutti_event *events[EVENTS];
+	tutti_waitset *set; /* of all these, made at its first use */
 };
 
 /* Makes arena and objects. */

@@ -177,8 +177,8 @@ static void check_stations(tutti_arena *arena, const char *when)
 	for (uint32_t number = 1; number < used + 2; number++) {
 		uint32_t owner = load_acquire(&tutti__station_at(arena, number)->owner);
 		if (owner && (!is_in(arena, owner) || number >= used))
-			fail(LEAKED, "K5, %s: station %u (of %u) belongs to %#x, which is no member that is in or not counted", when,
-			     number, used, owner);
+			fail(LEAKED, "K5, %s: station %u (of %u) belongs to %#x, which is no member that is in or not counted",
+			     when, number, used, owner);
 	}
 }
 

@@ -258,8 +258,7 @@ int main(int argc, char **argv)
 		TEST(it_stays_set_until_cleared),        TEST(waiting_ends_at_its_time),
 		TEST(setting_wakes_every_waiter),        TEST(what_was_written_before_setting_is_seen_after_waiting),
 		TEST(a_signal_handler_may_set_it),       TEST(a_signal_interrupts_waiting),
-		TEST(waiters_and_setters_may_be_killed),
-		TEST(its_descriptor_is_lit_while_it_is_set),
+		TEST(waiters_and_setters_may_be_killed), TEST(its_descriptor_is_lit_while_it_is_set),
 	};
 	return RUN_TESTS(event);
 }

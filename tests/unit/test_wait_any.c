@@ -96,8 +96,11 @@ static void a_thing_may_stand_there_twice(void **state)
 	(void)state;
 	tutti_wait_item items[COUNT];
 	struct scene *scene = new_scene(items);
-	tutti_wait_item twice[] = {items[QUEUE], items[PIPE], items[QUEUE],
-	                           tutti_wait_descriptor(scene->pair[0], POLLIN | POLLPRI, NULL), {.fd = 0}};
+	tutti_wait_item twice[] = {items[QUEUE],
+	                           items[PIPE],
+	                           items[QUEUE],
+	                           tutti_wait_descriptor(scene->pair[0], POLLIN | POLLPRI, NULL),
+	                           {.fd = 0}};
 	size_t ready;
 	EXPECT(TUTTI_ETIMEDOUT, tutti_wait_any(twice, 5, &ready, tutti_ms(2)));
 	OK(tutti_queue_put(scene->queue, "a", 1, TUTTI_NOW));
@@ -201,12 +204,9 @@ static void a_signal_handler_ends_the_wait(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest wait_any[] = {
-		TEST(all_that_is_ready_is_marked),
-		TEST(it_sleeps_until_one_is),
-		TEST(a_thing_may_stand_there_twice),
-		TEST(bad_lists_are_refused),
-		TEST(descriptors_alone_wait_in_the_kernel),
-		TEST(what_is_ready_costs_no_system_call),
+		TEST(all_that_is_ready_is_marked),          TEST(it_sleeps_until_one_is),
+		TEST(a_thing_may_stand_there_twice),        TEST(bad_lists_are_refused),
+		TEST(descriptors_alone_wait_in_the_kernel), TEST(what_is_ready_costs_no_system_call),
 		TEST(a_signal_handler_ends_the_wait),
 	};
 	return RUN_TESTS(wait_any);

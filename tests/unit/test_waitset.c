@@ -138,7 +138,8 @@ static void ready_members_have_their_turn(void **state)
 	for (int i = 0; i < COUNT; i++)
 		tutti_queue_close(queues[i]);
 	close(pair[0]), close(pair[1]);
-	assert_int_equal(tutti_waitset_count(scene->set), 1); /* a descriptor's entry stays until its number is used again */
+	assert_int_equal(tutti_waitset_count(scene->set),
+	                 1); /* a descriptor's entry stays until its number is used again */
 	end_scene(scene);
 }
 
@@ -424,7 +425,8 @@ static void the_end_of_a_process_is_reported(void **state)
 	(void)state;
 	struct scene *scene = new_scene();
 	OK(tutti_waitset_add(scene->set, tutti_wait_queue(scene->queue, "queue")));
-	OK(tutti_process_start(&process, "end_at_once", &(tutti_process_options){.arena = scene->arena, .start = TUTTI_FORK}));
+	OK(tutti_process_start(&process, "end_at_once",
+	                       &(tutti_process_options){.arena = scene->arena, .start = TUTTI_FORK}));
 	OK(tutti_waitset_add(scene->set, tutti_wait_process(process, "process")));
 	expect_next(scene->set, "process", tutti_ms(5000));
 	OK(tutti_process_wait(process, NULL, TUTTI_FOREVER));
@@ -463,7 +465,8 @@ static void descriptors_and_stations_are_counted(void **state)
 		OK(tutti_waitset_open(&other, &(tutti_waitset_options){.arena = scene->arena}));
 		tutti_waitset_close(other);
 	}
-	assert_true(load_acquire(&scene->arena->header->stations_used) <= used + 2); /* the helper's, and one for all others */
+	assert_true(load_acquire(&scene->arena->header->stations_used) <=
+	            used + 2); /* the helper's, and one for all others */
 	close(pair[0]), close(pair[1]);
 	tutti_waitset_close(scene->set);
 	scene->set = NULL;
