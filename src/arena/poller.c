@@ -91,14 +91,21 @@ void tutti__poller_remove(struct tutti__poller *poller, struct tutti__poll_sourc
 		}
 }
 
-/* A full barrier: the caller looks again; who makes it ready looks at the word after it (station.h). */
+/*
+ * A full barrier: the caller looks again; who makes it ready looks at the word after it (station.h). What is
+ * armed already needs none: whoever takes that word away rings us, now or soon.
+ */
 static void arm(struct tutti__poll_source *source)
 {
-	uint32_t number = source->poller->number;
+	atomic_u64 *armed = &source->watch.pollable->armed;
+	uint64_t number = source->poller->number, class_bit = 1ULL << number % TUTTI__STATION_CLASSES;
+	uint64_t seen = load_relaxed(armed);
+	if (source->is_station ? seen == number : (seen & class_bit) != 0)
+		return;
 	if (source->is_station)
-		exchange_acq_rel(&source->watch.pollable->armed, number);
+		exchange_acq_rel(armed, number);
 	else
-		fetch_or_acq_rel(&source->watch.pollable->armed, 1ULL << number % TUTTI__STATION_CLASSES);
+		fetch_or_acq_rel(armed, class_bit);
 	fence_after_rmw();
 }
 
