@@ -20,13 +20,14 @@
 
 #include <tutti/event.h>
 #include <tutti/lock.h>
-#include <tutti/pipe.h>
 #include <tutti/process.h>
 #include <tutti/queue.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+typedef struct tutti_pipe tutti_pipe; /* pipe.h */
 
 typedef enum tutti_wait_kind {
 	TUTTI_WAIT_NOTHING, /* never ready: an unused place in a list */

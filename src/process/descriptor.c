@@ -43,8 +43,10 @@ struct request {
 	uint32_t magic, arena, member, ticket;
 };
 
+enum verdict { GONE, FOUND, REFUSED };
+
 struct answer {
-	uint32_t magic, found;
+	uint32_t magic, verdict;
 };
 
 struct parked {
@@ -107,12 +109,12 @@ static int unpark(struct parked **link)
 	return fd;
 }
 
-static void answer_request(int client, const struct request *request)
+static void answer_request(int client, const struct request *request, bool trusted)
 {
 	struct answer answer = {.magic = MAGIC};
 	pthread_mutex_lock(&mutex);
-	struct parked **link = find(request->arena, request->member, request->ticket);
-	answer.found = link != NULL;
+	struct parked **link = trusted ? find(request->arena, request->member, request->ticket) : NULL;
+	answer.verdict = link ? FOUND : trusted ? GONE : REFUSED;
 	if (tutti__handoff_send(client, &answer, sizeof answer, link ? (*link)->fd : -1) && link)
 		close(unpark(link));
 	pthread_mutex_unlock(&mutex);
@@ -122,11 +124,11 @@ static void serve_client(int client)
 {
 	struct ucred peer;
 	struct request request;
-	if (!tutti__handoff_peer(client, &peer) || !is_trusted(&peer))
+	if (!tutti__handoff_peer(client, &peer))
 		return;
 	ssize_t size = tutti__handoff_receive(client, &request, sizeof request, NULL, 0);
 	if (size == (ssize_t)sizeof request && request.magic == MAGIC)
-		answer_request(client, &request);
+		answer_request(client, &request, is_trusted(&peer));
 }
 
 static void set_client(struct server *self, int client)
@@ -306,6 +308,11 @@ static tutti_err fail_late(tutti_arena *arena, uint32_t member, tutti_time timeo
 	                   tutti__member_pid(arena, member));
 }
 
+static tutti_err fail_other_user(void)
+{
+	return tutti__fail(TUTTI_EPERM, "giver and taker of this descriptor are of different users. It passes within one.");
+}
+
 /* The name of a socket whose server has ended may be another one's by now. */
 static tutti_err check_server(int connection, tutti_arena *arena, uint32_t member)
 {
@@ -315,11 +322,7 @@ static tutti_err check_server(int connection, tutti_arena *arena, uint32_t membe
 		return tutti__fail_system(errno, "cannot see who gives a descriptor");
 	if (identity->pid_namespace == tutti__pid_namespace() && peer.pid != identity->pid)
 		return fail_gone();
-	if (!is_trusted(&peer))
-		return tutti__fail(TUTTI_EPERM,
-		                   "the giver is of user %u, this process of %u: descriptors pass within one user.",
-		                   (unsigned)peer.uid, (unsigned)geteuid());
-	return TUTTI_OK;
+	return is_trusted(&peer) ? TUTTI_OK : fail_other_user();
 }
 
 static tutti_err connect_to(tutti_arena *arena, tutti_descriptor name, int64_t deadline, int *connection)
@@ -349,7 +352,9 @@ static tutti_err read_answer(int connection, int flags, int *fd)
 		return errno == EAGAIN || errno == EINTR ? TUTTI_ETIMEDOUT : TUTTI_EINTR;
 	if (size != (ssize_t)sizeof answer || answer.magic != MAGIC)
 		return TUTTI_EINTR;
-	if (!answer.found)
+	if (answer.verdict == REFUSED)
+		return fail_other_user();
+	if (answer.verdict == GONE)
 		return fail_gone();
 	return *fd >= 0 ? TUTTI_OK : tutti__fail_system(EMFILE, "cannot take a descriptor");
 }

@@ -399,6 +399,31 @@ static void without_room_it_stays_with_the_giver(void **state)
 	end_scene(scene);
 }
 
+static void take_as_another_user(void *context)
+{
+	struct scene *scene = context;
+	int fd;
+	tutti_descriptor value = receive_value(scene->queue);
+	REQUIRE(setuid(65534) == 0);
+	EXPECT_TEXT(TUTTI_EPERM, "users", tutti_descriptor_take(scene->arena, value, &fd, TUTTI_FOREVER));
+	tutti_queue_close(scene->queue);
+}
+
+/* The giver, root here, does not give it to just anybody, and the taker does not ask for ever. */
+static void another_user_is_refused(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	struct scene *scene = new_scene();
+	pid_t child = support_fork(take_as_another_user, scene);
+	tutti_descriptor value = give(scene, scene->pipe[1]);
+	send_value(scene->queue, value);
+	support_join_child(child);
+	OK(tutti_descriptor_drop(scene->arena, value));
+	end_scene(scene);
+}
+
 int main(int argc, char **argv)
 {
 	tutti_init(&argc, &argv);
@@ -408,6 +433,7 @@ int main(int argc, char **argv)
 		TEST(a_spawned_process_takes_it),
 		TEST(it_is_taken_once),
 		TEST(bad_values_are_refused),
+		TEST(another_user_is_refused),
 		TEST(another_member_of_the_process_takes_it),
 		TEST(a_dead_givers_is_refused),
 		TEST(a_stopped_giver_still_has_it),
