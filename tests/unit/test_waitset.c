@@ -2,70 +2,12 @@
 /* The wait set: every kind of member, fairness, its descriptor, threads, members that go away, deaths. */
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "channel/waitset.h"
-#include "support.h"
-
-enum { MESSAGES = 10000 };
-
-struct scene {
-	tutti_arena *arena;
-	tutti_waitset *set;
-	tutti_queue *queue;
-	tutti_event *event;
-	tutti_lock *lock;
-	atomic_u32 ready, go;
-	_Atomic uint8_t seen[MESSAGES];
-};
-
-static struct scene *new_scene(void)
-{
-	struct scene *scene = support_shared(sizeof *scene);
-	scene->arena = support_arena(0);
-	OK(tutti_waitset_open(&scene->set, &(tutti_waitset_options){.arena = scene->arena}));
-	OK(tutti_queue_open(&scene->queue, &(tutti_queue_options){.arena = scene->arena}));
-	OK(tutti_event_open(&scene->event, &(tutti_event_options){.arena = scene->arena}));
-	OK(tutti_lock_open(&scene->lock, &(tutti_lock_options){.arena = scene->arena}));
-	return scene;
-}
-
-static void end_scene(struct scene *scene)
-{
-	tutti_arena_usage usage;
-	tutti_waitset_close(scene->set);
-	tutti_arena_sweep(scene->arena);
-	tutti_queue_close(scene->queue);
-	tutti_event_close(scene->event);
-	tutti_lock_close(scene->lock);
-	OK(tutti_arena_usage_read(scene->arena, &usage));
-	assert_int_equal(usage.live_blocks, 0);
-	tutti_arena_close(scene->arena);
-}
-
-static void expect_next(tutti_waitset *set, void *key, tutti_time timeout)
-{
-	tutti_wait_item item;
-	OK(tutti_waitset_next(set, &item, timeout));
-	REQUIRE(item.key == key);
-	REQUIRE(item.ready != 0);
-}
-
-static void expect_none(tutti_waitset *set, tutti_time timeout)
-{
-	tutti_wait_item item;
-	EXPECT(TUTTI_ETIMEDOUT, tutti_waitset_next(set, &item, timeout));
-}
-
-static void get_byte(tutti_queue *queue)
-{
-	char byte;
-	OK(tutti_queue_get_into(queue, &byte, 1, NULL, TUTTI_NOW));
-}
+#include "waitset_scene.h"
 
 static void each_kind_is_reported_while_it_is_ready(void **state)
 {
@@ -439,108 +381,6 @@ static void the_end_of_a_process_is_reported(void **state)
 	end_scene(scene);
 }
 
-/* Each kind of set costs what the header says, and gives it back. */
-static void descriptors_and_stations_are_counted(void **state)
-{
-	enum { COUNT = 300 };
-	tutti_queue *queues[COUNT];
-	int pair[2];
-	(void)state;
-	struct scene *scene = new_scene();
-	unsigned descriptors = support_descriptors();
-	uint32_t used = load_acquire(&scene->arena->header->stations_used);
-	for (int i = 0; i < COUNT; i++) {
-		OK(tutti_queue_open(&queues[i], &(tutti_queue_options){.arena = scene->arena}));
-		OK(tutti_waitset_add(scene->set, tutti_wait_queue(queues[i], queues[i])));
-	}
-	assert_int_equal(support_descriptors(), descriptors);
-	for (int i = 0; i < COUNT; i++) {
-		OK(tutti_queue_put(queues[i], "a", 1, TUTTI_NOW));
-		expect_next(scene->set, queues[i], TUTTI_NOW);
-		get_byte(queues[i]);
-		expect_none(scene->set, TUTTI_NOW);
-	}
-	assert_int_equal(pipe(pair), 0);
-	OK(tutti_waitset_add(scene->set, tutti_wait_descriptor(pair[0], POLLIN, NULL)));
-	assert_int_equal(support_descriptors(), descriptors + 2 + 2);
-	for (int i = 0; i < 100; i++) {
-		tutti_waitset *other;
-		OK(tutti_waitset_open(&other, &(tutti_waitset_options){.arena = scene->arena}));
-		tutti_waitset_close(other);
-	}
-	assert_true(load_acquire(&scene->arena->header->stations_used) <=
-	            used + 2); /* the helper's, and one for all others */
-	close(pair[0]), close(pair[1]);
-	tutti_waitset_close(scene->set);
-	scene->set = NULL;
-	assert_int_equal(support_descriptors(), descriptors);
-	for (int i = 0; i < COUNT; i++)
-		tutti_queue_close(queues[i]);
-	end_scene(scene);
-}
-
-static void die_with_a_set(void *context)
-{
-	struct scene *scene = context;
-	tutti_waitset *set;
-	OK(tutti_waitset_open(&set, &(tutti_waitset_options){.arena = scene->arena}));
-	OK(tutti_waitset_add(set, tutti_wait_queue(scene->queue, NULL)));
-	store_release(&scene->ready, 1);
-	support_pause_forever();
-}
-
-static void a_dead_pollers_station_is_free_again(void **state)
-{
-	(void)state;
-	struct scene *scene = new_scene();
-	pid_t child = support_fork(die_with_a_set, scene);
-	UNTIL(5000, load_acquire(&scene->ready));
-	assert_int_not_equal(tutti__station_at(scene->arena, 2)->owner, 0);
-	support_kill(child);
-	assert_int_equal(tutti_arena_sweep(scene->arena), 1);
-	assert_int_equal(tutti__station_at(scene->arena, 2)->owner, 0);
-	OK(tutti_queue_put(scene->queue, "a", 1, TUTTI_NOW)); /* its armed bit is there still */
-	end_scene(scene);
-}
-
-/* More pollers than there are classes of stations, and than the eight of the first design. */
-static void a_hundred_sets_are_all_rung(void **state)
-{
-	enum { COUNT = 100 };
-	tutti_waitset *sets[COUNT];
-	(void)state;
-	struct scene *scene = new_scene();
-	for (int i = 0; i < COUNT; i++) {
-		OK(tutti_waitset_open(&sets[i], &(tutti_waitset_options){.arena = scene->arena}));
-		OK(tutti_waitset_add(sets[i], tutti_wait_queue(scene->queue, sets[i])));
-		expect_none(sets[i], TUTTI_NOW);
-	}
-	OK(tutti_queue_put(scene->queue, "a", 1, TUTTI_NOW));
-	for (int i = 0; i < COUNT; i++) {
-		assert_int_not_equal(sets[i]->poller.station->lines, 0); /* by the ring, not by a scan */
-		expect_next(sets[i], sets[i], TUTTI_NOW);
-		tutti_waitset_close(sets[i]);
-	}
-	end_scene(scene);
-}
-
-static void every_station_may_be_taken(void **state)
-{
-	tutti_waitset **sets = calloc(TUTTI__STATIONS, sizeof *sets);
-	unsigned count = 0;
-	tutti_err err;
-	(void)state;
-	struct scene *scene = new_scene();
-	while ((err = tutti_waitset_open(&sets[count], &(tutti_waitset_options){.arena = scene->arena})) == TUTTI_OK)
-		count++;
-	EXPECT_TEXT(TUTTI_EMEMBERS, "4095", err);
-	assert_int_equal(count, TUTTI__STATIONS - 2);
-	while (count > 0)
-		tutti_waitset_close(sets[--count]);
-	free(sets);
-	end_scene(scene);
-}
-
 static tutti_event *event_of_handler;
 static void set_event(int number)
 {
@@ -634,10 +474,6 @@ int main(int argc, char **argv)
 		TEST(threads_share_a_set),
 		TEST(its_descriptor_shows_all_members),
 		TEST(the_end_of_a_process_is_reported),
-		TEST(descriptors_and_stations_are_counted),
-		TEST(a_dead_pollers_station_is_free_again),
-		TEST(a_hundred_sets_are_all_rung),
-		TEST(every_station_may_be_taken),
 		TEST(an_event_may_be_set_in_a_signal_handler),
 	};
 	return RUN_TESTS(waitset);
