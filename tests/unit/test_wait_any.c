@@ -194,7 +194,11 @@ static void a_signal_handler_ends_the_wait(void **state)
 	for (size_t count = COUNT - 1; count <= COUNT; count++) {
 		struct itimerval soon = {.it_value.tv_usec = 20000, .it_interval.tv_usec = 20000}, never = {0};
 		setitimer(ITIMER_REAL, &soon, NULL);
-		EXPECT(TUTTI_EINTR, tutti_wait_any(items, count, NULL, tutti_ms(5000)));
+		/* On a machine that stood still beyond the time the kernel answers that it ran out: then once more. */
+		tutti_err err = tutti_wait_any(items, count, NULL, tutti_ms(4000));
+		if (err == TUTTI_ETIMEDOUT)
+			err = tutti_wait_any(items, count, NULL, tutti_ms(4000));
+		EXPECT(TUTTI_EINTR, err);
 		setitimer(ITIMER_REAL, &never, NULL);
 	}
 	sigaction(SIGALRM, &old, NULL);
