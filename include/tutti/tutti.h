@@ -11,6 +11,7 @@
 #include <tutti/barrier.h>
 #include <tutti/base.h>
 #include <tutti/condition.h>
+#include <tutti/descriptor.h>
 #include <tutti/error.h>
 #include <tutti/event.h>
 #include <tutti/lock.h>
@@ -24,5 +25,6 @@
 #include <tutti/semaphore.h>
 #include <tutti/task.h>
 #include <tutti/wait.h>
+#include <tutti/waitset.h>
 
 #endif
