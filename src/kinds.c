@@ -4,7 +4,10 @@
  * knows only the table's shape, and each floor only its own kinds; linked statically,
  * a program that uses one kind can still recover all of them.
  */
+#include "channel/parcel.h"
+#include "channel/pipe.h"
 #include "channel/queue.h"
+#include "object/block.h"
 #include "pool/pool.h"
 #include "sync/kinds.h"
 
@@ -20,4 +23,7 @@ const struct tutti__kind *const tutti__kinds[TUTTI__KIND_COUNT] = {
 	[TUTTI__KIND_ONCE] = &tutti__once_kind,
 	[TUTTI__KIND_CONDITION] = &tutti__condition_kind,
 	[TUTTI__KIND_BARRIER] = &tutti__barrier_kind,
+	[TUTTI__KIND_PARCEL] = &tutti__parcel_kind,
+	[TUTTI__KIND_PIPE] = &tutti__pipe_kind,
+	[TUTTI__KIND_BLOCK] = &tutti__block_kind,
 };

@@ -45,6 +45,10 @@ TUTTI_API tutti_handle tutti_pipe_handle(const tutti_pipe *end);
 TUTTI_API tutti_err tutti_pipe_send(tutti_pipe *end, const void *data, size_t size, tutti_time timeout);
 TUTTI_API tutti_err tutti_pipe_send_gather(tutti_pipe *end, const tutti_view *parts, size_t count,
                                            tutti_encoding encoding, tutti_time timeout);
+/* The same, with handles that the message carries: as tutti_queue_put_with(). */
+TUTTI_API tutti_err tutti_pipe_send_with(tutti_pipe *end, const tutti_view *parts, size_t count,
+                                         tutti_encoding encoding, const tutti_handle *carried, size_t carried_count,
+                                         tutti_time timeout);
 
 /*
  * Receives a message, waiting up to `timeout`. TUTTI_EEMPTY. TUTTI_EOF: the other end is closed or dead and

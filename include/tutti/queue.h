@@ -28,15 +28,26 @@ typedef struct tutti_queue_options {
 	uint64_t max_items; /* messages; 0: unbounded */
 	uint64_t max_bytes; /* payload bytes in the queue; 0: unbounded. A larger single message enters an empty queue */
 	uint64_t max_message; /* payload bytes of one message; 0: as much as the arena holds */
+	bool joinable; /* each message counts as unfinished until tutti_queue_task_done() */
 } tutti_queue_options;
 
 /* How a message is encoded. The core carries the tag and never looks inside. */
-typedef enum tutti_encoding { TUTTI_RAW, TUTTI_MSGPACK, TUTTI_PICKLE, TUTTI_ENCODING_USER = 16 } tutti_encoding;
+typedef enum tutti_encoding {
+	TUTTI_RAW,
+	TUTTI_MSGPACK,
+	TUTTI_PICKLE,
+	TUTTI_PYTHON, /* Tutti's own form for Python's built-in types */
+	TUTTI_PYTHON_BUFFERS, /* a pickle beside its large buffers */
+	TUTTI_ENCODING_USER = 16
+} tutti_encoding;
 
 /* A received message. Release it when done; until then `view` stays valid. */
 typedef struct tutti_message {
 	tutti_view view; /* 8-byte aligned; 64-byte aligned from 4 KiB on */
 	uint32_t encoding; /* tutti_encoding */
+	bool redelivered; /* of a joinable queue: a getter that was killed had it before */
+	const tutti_handle *carried; /* the objects that it holds, which can be opened until it is released */
+	size_t carried_count;
 	tutti_arena *arena; /* the rest is Tutti's */
 	uint64_t block;
 } tutti_message;
@@ -75,6 +86,15 @@ TUTTI_API tutti_err tutti_queue_put_gather(tutti_queue *queue, const tutti_view 
                                            tutti_encoding encoding, tutti_time timeout);
 
 /*
+ * The same, with handles that the message carries: it holds each of these objects until its getter releases it, or
+ * it is dropped, so that the last handle of a queue or a lock can travel. The handles must be open, here or elsewhere.
+ * TUTTI_ESTALE, TUTTI_EFOREIGN: one is not. TUTTI_EINVAL: more than 1000. Else as tutti_queue_put().
+ */
+TUTTI_API tutti_err tutti_queue_put_with(tutti_queue *queue, const tutti_view *parts, size_t count,
+                                         tutti_encoding encoding, const tutti_handle *carried, size_t carried_count,
+                                         tutti_time timeout);
+
+/*
  * Puts `count` messages in order. `*accepted` (may be NULL) tells how many are in, also
  * on an error. Other putters' messages may stand between them.
  */
@@ -98,8 +118,8 @@ TUTTI_API void tutti_queue_put_abort(tutti_draft *draft);
 TUTTI_API tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time timeout);
 
 /*
- * Gets one message by copy into `buffer`: the fastest way for small ones. `*size` tells
- * its size. TUTTI_ETOOBIG: it has more than `capacity` bytes; it stays in the queue and
+ * Gets one message by copy into `buffer`: the fastest way for small ones. What it carries is
+ * let go: use tutti_queue_get() for that, or to be told of a redelivery. `*size` tells its size. TUTTI_ETOOBIG: it has more than `capacity` bytes; it stays in the queue and
  * `*size` says how many.
  */
 TUTTI_API tutti_err tutti_queue_get_into(tutti_queue *queue, void *buffer, size_t capacity, size_t *size,
@@ -114,6 +134,26 @@ TUTTI_API void tutti_message_release(tutti_message *message);
 
 /* Refuses further puts everywhere, lets getters drain what is there, wakes every waiter. Idempotent. */
 TUTTI_API tutti_err tutti_queue_shutdown(tutti_queue *queue);
+
+/*
+ * The same, and drops what is in it, at once: messages, and items that are given back from now on. They count as
+ * done. A member killed in the middle of this leaves the rest to getters.
+ */
+TUTTI_API tutti_err tutti_queue_shutdown_now(tutti_queue *queue);
+
+/*
+ * Says that an item of a joinable queue is done: the oldest that this member got and has not ended, else the
+ * oldest of all that were got. TUTTI_EBOUND: there is none. TUTTI_EINVAL: not joinable.
+ */
+TUTTI_API tutti_err tutti_queue_task_done(tutti_queue *queue);
+
+/*
+ * Waits until everything that was put into a joinable queue is done. What a killed getter had is given back and
+ * stays unfinished until somebody else has done it; so does what was got by a member that exited cleanly, which
+ * is not given back: any member's tutti_queue_task_done() can end it.
+ * TUTTI_ETIMEDOUT; TUTTI_EINTR: a signal handler ran; TUTTI_EBUSY; TUTTI_EINVAL: not joinable.
+ */
+TUTTI_API tutti_err tutti_queue_join(tutti_queue *queue, tutti_time timeout);
 
 /* How many messages are in it: exact when nobody is putting or getting. */
 TUTTI_API uint64_t tutti_queue_size(const tutti_queue *queue);

@@ -9,12 +9,14 @@
 
 #include <tutti/arena.h>
 #include <tutti/barrier.h>
+#include <tutti/block.h>
 #include <tutti/base.h>
 #include <tutti/condition.h>
 #include <tutti/error.h>
 #include <tutti/event.h>
 #include <tutti/lock.h>
 #include <tutti/once.h>
+#include <tutti/pipe.h>
 #include <tutti/pool.h>
 #include <tutti/process.h>
 #include <tutti/queue.h>

@@ -68,3 +68,11 @@ int py_timeout_argument(const char *function, PyObject *const *args, Py_ssize_t 
 		return -1;
 	return py_timeout(value, timeout);
 }
+
+int py_required(const char *function, const char *name, PyObject *value)
+{
+	if (value)
+		return 0;
+	PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'", function, name);
+	return -1;
+}

@@ -20,4 +20,16 @@ int py_block_timeout_arguments(const char *function, PyObject *const *args, Py_s
 int py_timeout_argument(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
                         tutti_time *timeout);
 
+/* For a parameter that must be given: 0, or -1 with TypeError. */
+int py_required(const char *function, const char *name, PyObject *value);
+
+/* A flag that may be left out: 1, 0, or -1 with an exception. */
+static inline int py_flag(PyObject *value, int missing)
+{
+	return !value ? missing : value == Py_True ? 1 : value == Py_False ? 0 : PyObject_IsTrue(value);
+}
+
+/* The entry of such a method in a table of methods. */
+#define PY_WITH_KEYWORDS(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
+
 #endif

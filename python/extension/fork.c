@@ -56,6 +56,12 @@ static void settle(struct py_forks *forks)
 		close_leftovers(forks);
 }
 
+int py_settle_forks(struct py_state *state)
+{
+	settle(&state->forks);
+	return state->forks.leftover_count > 0;
+}
+
 void py_close_after_forks(struct py_state *state, void (*close)(void *object), void *object)
 {
 	struct py_forks *forks = &state->forks;

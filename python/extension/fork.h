@@ -39,6 +39,12 @@ struct py_forks {
 	size_t leftover_count;
 };
 
+/*
+ * Closes the leftovers of forks that have settled; true if some are left. For who waits for the effect of a close:
+ * the other end of a pipe may be a leftover.
+ */
+int py_settle_forks(struct py_state *state);
+
 /* Closes a shared object: now, or as a leftover. */
 void py_close_after_forks(struct py_state *state, void (*close)(void *object), void *object);
 

@@ -18,7 +18,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
 #define VISIT(field) Py_VISIT(state->field);
 	PY_STATE_OBJECTS(VISIT)
 #undef VISIT
-	return 0;
+	return messages_traverse(&state->messages, visit, arg);
 }
 
 static int clear(PyObject *module)
@@ -27,6 +27,7 @@ static int clear(PyObject *module)
 #define CLEAR(field) Py_CLEAR(state->field);
 	PY_STATE_OBJECTS(CLEAR)
 #undef CLEAR
+	messages_clear(&state->messages);
 	return 0;
 }
 

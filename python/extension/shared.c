@@ -166,12 +166,15 @@ static PyObject *handle(PyObject *self, PyObject *Py_UNUSED(ignored))
 	if (py_shared_check(self) < 0)
 		return NULL;
 	tutti_handle value = shared->kind->handle(shared->object);
+	if (message_carry(value) < 0)
+		return NULL;
 	return PyBytes_FromStringAndSize((const char *)&value, sizeof value);
 }
 
 static PyMethodDef methods[] = {
 	{"_handle", handle, METH_NOARGS,
-     "_handle($self, /)\n--\n\nThe name of the shared object, 16 bytes, valid in every member of its arena."},
+     "_handle($self, /)\n--\n\nThe name of the shared object, 16 bytes, valid in every member of its arena. A message "
+     "that is being encoded meanwhile holds the object until it is decoded."},
 	{NULL},
 };
 

@@ -12,8 +12,9 @@
 
 #include <tutti/tutti.h>
 
-#include "fork.h"
 #include "compatible.h"
+#include "fork.h"
+#include "messages.h"
 
 /*
  * Every Python object that the module keeps: X(field). One list declares, visits and clears them.
@@ -33,7 +34,13 @@
 	X(shut_down) /* queue.ShutDown, before 3.13 a class of its own */                                                  \
 	X(queue_empty) /* queue.Empty */                                                                                   \
 	X(queue_full) /* queue.Full */                                                                                     \
-	X(broken_barrier_error) /* threading.BrokenBarrierError */
+	X(broken_barrier_error) /* threading.BrokenBarrierError */                                                         \
+	X(queue_base) /* tutti._tutti._QueueBase */                                                                        \
+	X(queue_type)                                                                                                      \
+	X(joinable_queue_type)                                                                                             \
+	X(simple_queue_type)                                                                                               \
+	X(pipe_type)                                                                                                       \
+	X(connection_type)
 
 struct py_state {
 #define PY_STATE_FIELD(field) PyObject *field;
@@ -41,6 +48,7 @@ struct py_state {
 #undef PY_STATE_FIELD
 	struct py_shared *first; /* the list of all shared objects of this interpreter: shared.c */
 	struct py_forks forks; /* children that have not taken hold of theirs: fork.c */
+	struct messages messages; /* visited and cleared by messages.c */
 };
 
 extern struct PyModuleDef py_module;
@@ -66,12 +74,17 @@ int py_add_object(PyObject *module, const char *name, PyObject *value);
 	X(shared)                                                                                                          \
 	X(forks)                                                                                                           \
 	X(arena)                                                                                                           \
+	X(calls)                                                                                                           \
 	X(lock)                                                                                                            \
 	X(rlock)                                                                                                           \
 	X(semaphore)                                                                                                       \
 	X(condition)                                                                                                       \
 	X(barrier)                                                                                                         \
-	X(event)
+	X(event)                                                                                                           \
+	X(messages)                                                                                                        \
+	X(queues)                                                                                                          \
+	X(pipes)                                                                                                           \
+	X(connections)
 #define PY_PART_DECLARATION(name) int py_add_##name(PyObject *module);
 PY_PARTS(PY_PART_DECLARATION)
 #undef PY_PART_DECLARATION

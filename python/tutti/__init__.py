@@ -12,6 +12,7 @@ import sys as _sys
 from tutti import context as context
 from tutti._tutti import AbandonedLockError, Error, ShutDown, StaleHandleError, __version__
 from tutti.context import Process
+from tutti.queues import JoinableQueue, Queue, SimpleQueue
 from tutti.synchronize import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore
 
 # What multiprocessing exports: bound to the default context, but for the names that are classes here.

@@ -12,7 +12,7 @@ from multiprocessing import context as standard
 from multiprocessing import process
 from typing import Any, Callable
 
-from tutti import _sharing, synchronize
+from tutti import _sharing, connection, queues, synchronize
 
 __all__: list[str] = []
 
@@ -62,6 +62,22 @@ class _Objects(standard.BaseContext):
     def Event(self, *, name: str | None = None) -> synchronize.Event:  # type: ignore[override]
         """Returns an event object"""
         return synchronize.Event(ctx=self.get_context(), name=name)
+
+    def Queue(self, maxsize: int = 0, *, name: str | None = None, max_bytes: int = 0) -> queues.Queue:  # type: ignore[override]
+        """Returns a queue object"""
+        return queues.Queue(maxsize, ctx=self.get_context(), name=name, max_bytes=max_bytes)
+
+    def JoinableQueue(self, maxsize: int = 0, *, name: str | None = None, max_bytes: int = 0) -> queues.JoinableQueue:  # type: ignore[override]
+        """Returns a queue object"""
+        return queues.JoinableQueue(maxsize, ctx=self.get_context(), name=name, max_bytes=max_bytes)
+
+    def SimpleQueue(self, *, name: str | None = None) -> queues.SimpleQueue:  # type: ignore[override]
+        """Returns a queue object"""
+        return queues.SimpleQueue(ctx=self.get_context(), name=name)
+
+    def Pipe(self, duplex: bool = True, *, name: str | None = None) -> tuple[connection.PipeEnd, connection.PipeEnd]:  # type: ignore[override]
+        """Returns two connection objects connected by a pipe"""
+        return connection.Pipe(duplex, name=name)
 
     def get_context(self, method: str | None = None) -> Any:
         if method is None:

@@ -96,11 +96,14 @@ static struct tutti__local *map_local(void)
 	return local;
 }
 
-static tutti_err new_context(tutti_arena **result, int fd, const char *member_name)
+/* NULL and the error text if there is no memory for it. */
+static tutti_arena *new_context(int fd, const char *member_name)
 {
 	tutti_arena *arena = calloc(1, sizeof *arena);
-	if (!arena)
-		return tutti__fail_system(ENOMEM, "cannot join the arena");
+	if (!arena) {
+		tutti__fail_system(ENOMEM, "cannot join the arena");
+		return NULL;
+	}
 	arena->fd = fd;
 	snprintf(arena->member_name, sizeof arena->member_name, "%s", member_name ? member_name : tutti__program_name());
 	arena->local = map_local();
@@ -108,10 +111,10 @@ static tutti_err new_context(tutti_arena **result, int fd, const char *member_na
 		int error_number = errno;
 		arena->fd = -1; /* stays the caller's on failure */
 		free_context(arena);
-		return tutti__fail_system(error_number, "cannot map the arena's private pages");
+		tutti__fail_system(error_number, "cannot map the arena's private pages");
+		return NULL;
 	}
-	*result = arena;
-	return TUTTI_OK;
+	return arena;
 }
 
 static void use_mapping(tutti_arena *arena, struct tutti__mapping *mapping)
@@ -276,11 +279,10 @@ tutti_err tutti_arena_open(tutti_arena **result, const tutti_arena_options *opti
 	else
 		size += 32 * SMALLEST; /* the tables' room; virtual only */
 	uint64_t max_bytes = options->max_bytes ? options->max_bytes : bytes_from_environment("TUTTI_ARENA_MAX");
-	tutti_arena *arena;
-	tutti_err err = new_context(&arena, -1, options->member_name);
-	if (err)
-		return err;
-	err = make_file(arena, name, round_up(size + size / 16, TUTTI__UNIT_SIZE), least);
+	tutti_arena *arena = new_context(-1, options->member_name);
+	if (!arena)
+		return TUTTI_ESYSTEM;
+	tutti_err err = make_file(arena, name, round_up(size + size / 16, TUTTI__UNIT_SIZE), least);
 	if (err) {
 		free_context(arena);
 		return err;
@@ -366,7 +368,6 @@ tutti_err tutti__arena_check_file(int fd, uint32_t *arena_id)
 tutti_err tutti_arena_join_fd(tutti_arena **result, int fd, const char *member_name)
 {
 	struct stat status;
-	tutti_arena *arena;
 	uint32_t arena_id = 0;
 	tutti_err err = tutti__arena_check_file(fd, &arena_id);
 	if (err)
@@ -374,10 +375,10 @@ tutti_err tutti_arena_join_fd(tutti_arena **result, int fd, const char *member_n
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (own < 0 || fstat(own, &status) != 0)
 		return tutti__fail_system(errno, "cannot join the arena");
-	err = new_context(&arena, own, member_name);
-	if (err) {
+	tutti_arena *arena = new_context(own, member_name);
+	if (!arena) {
 		close(own);
-		return err;
+		return TUTTI_ESYSTEM;
 	}
 	if (!share_mapping(arena, arena_id) && !map_file(arena, own, (uint64_t)status.st_size)) {
 		int error_number = errno;

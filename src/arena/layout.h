@@ -45,6 +45,7 @@ enum {
 
 #define TUTTI__WAITERS 0x80000000U
 #define TUTTI__ID_MASK 0x7fffffffU
+#define TUTTI__BLOCK_HOLDER 0x80000000U /* in a holder word of an object: a block holds it, not a member */
 #define TUTTI__IN_USE 0x80000000U /* in unit.cache_owner: its owner has taken this span's free blocks into its cache */
 #define TUTTI__SHARED 0xffdU /* owner word: the block belongs to an object */
 #define TUTTI__ABANDONED 0xffeU /* lock word: its holder was killed */

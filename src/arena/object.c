@@ -65,13 +65,23 @@ void tutti__object_publish(tutti_arena *arena, enum tutti__kind_number kind, str
 	tutti__block_set_owner(arena, offset, TUTTI__SHARED);
 }
 
+/*
+ * A chained block of holder words. Who looks beside a destroyer, or repeats what a dead member had done, may find an
+ * object that is just going: then the chain may lead anywhere. What is read there is of no consequence, as the object's
+ * state has changed; but it must be within the arena.
+ */
+static bool is_block(const tutti_arena *arena, uint64_t more)
+{
+	return more != 0 && tutti__block_is(arena, more, TUTTI__KIND_RAW);
+}
+
 /* Visits every holder word; stops at and returns the first for which it changed `from` to `to` (or saw it, if equal). */
 static bool replace_holder(const tutti_arena *arena, struct tutti__object *object, uint32_t from, uint32_t to)
 {
 	for (int i = 0; i < TUTTI__OBJECT_HOLDERS; i++)
 		if (load_acquire(&object->holders[i]) == from && cas_u32(&object->holders[i], from, to))
 			return true;
-	for (uint64_t more = load_acquire(&object->more); more;) {
+	for (uint64_t more = load_acquire(&object->more); is_block(arena, more);) {
 		struct tutti__more_holders *block = tutti__at(arena, more);
 		for (int i = 0; i < TUTTI__MORE_HOLDERS; i++)
 			if (load_acquire(&block->holders[i]) == from && cas_u32(&block->holders[i], from, to))
@@ -86,7 +96,7 @@ static bool has_holders(const tutti_arena *arena, struct tutti__object *object)
 	for (int i = 0; i < TUTTI__OBJECT_HOLDERS; i++)
 		if (load_acquire(&object->holders[i]))
 			return true;
-	for (uint64_t more = load_acquire(&object->more); more;) {
+	for (uint64_t more = load_acquire(&object->more); is_block(arena, more);) {
 		struct tutti__more_holders *block = tutti__at(arena, more);
 		for (int i = 0; i < TUTTI__MORE_HOLDERS; i++)
 			if (load_acquire(&block->holders[i]))
@@ -149,13 +159,21 @@ static tutti_err fail_stale(enum tutti__kind_number kind)
 	                   tutti__kinds[kind]->name);
 }
 
+static tutti_err check_arena(const tutti_arena *arena, tutti_handle handle)
+{
+	if (handle.arena == arena->header->arena_id)
+		return TUTTI_OK;
+	return tutti__fail(TUTTI_EFOREIGN,
+	                   "this handle belongs to arena %08x, not to \"%s\" (%08x). Join that arena, or open the "
+	                   "handle in it.",
+	                   handle.arena, arena->header->name, arena->header->arena_id);
+}
+
 static tutti_err check_handle(tutti_arena *arena, enum tutti__kind_number kind, tutti_handle handle)
 {
-	if (handle.arena != arena->header->arena_id)
-		return tutti__fail(TUTTI_EFOREIGN,
-		                   "this handle belongs to arena %08x, not to \"%s\" (%08x). Join that arena, or open the "
-		                   "handle in it.",
-		                   handle.arena, arena->header->name, arena->header->arena_id);
+	tutti_err err = check_arena(arena, handle);
+	if (err)
+		return err;
 	if (tutti__block_is(arena, handle.offset, kind))
 		return TUTTI_OK;
 	for (int other = 1; other < TUTTI__KIND_COUNT; other++)
@@ -203,13 +221,86 @@ static void destroy(tutti_arena *arena, enum tutti__kind_number kind, struct tut
 	tutti__block_free(arena, offset);
 }
 
-static void destroy_if_unheld(tutti_arena *arena, enum tutti__kind_number kind, struct tutti__object *object)
+static enum tutti__kind_number kind_at(const tutti_arena *arena, uint64_t offset)
+{
+	return (enum tutti__kind_number)load_relaxed(&arena->units[offset >> TUTTI__UNIT_SHIFT].kind);
+}
+
+/*
+ * Destroys an object that the caller has set DYING. A queue's messages may hold the last
+ * handles of others, whose messages hold more: one after the other, so that the stack does
+ * not grow with the chain. A destroyer that is killed leaves them all DYING by its id.
+ */
+static void condemn(tutti_arena *arena, struct tutti__object *object)
+{
+	static _Thread_local struct tutti__object *condemned;
+	static _Thread_local bool is_destroying;
+	object->next_condemned = condemned ? tutti__offset(arena, condemned) : 0;
+	condemned = object;
+	if (is_destroying)
+		return;
+	is_destroying = true;
+	while (condemned) {
+		struct tutti__object *next = condemned;
+		condemned = next->next_condemned ? tutti__at(arena, next->next_condemned) : NULL;
+		destroy(arena, kind_at(arena, tutti__offset(arena, next)), next);
+	}
+	is_destroying = false;
+}
+
+static void destroy_if_unheld(tutti_arena *arena, struct tutti__object *object)
 {
 	uint64_t state = load_acquire(&object->state);
 	if (status_of(state) != TUTTI__OBJECT_LIVE || has_holders(arena, object))
 		return;
 	if (cas_u64(&object->state, state, dying_by(load_relaxed(&arena->local->id))))
-		destroy(arena, kind, object);
+		condemn(arena, object);
+}
+
+static bool is_object(const tutti_arena *arena, uint64_t offset)
+{
+	for (int kind = 1; kind < TUTTI__KIND_COUNT; kind++)
+		if (tutti__kinds[kind]->is_object && tutti__block_is(arena, offset, (enum tutti__kind_number)kind))
+			return true;
+	return false;
+}
+
+tutti_err tutti__object_check(tutti_arena *arena, tutti_handle handle)
+{
+	tutti_err err = check_arena(arena, handle);
+	if (err || is_object(arena, handle.offset))
+		return err;
+	return tutti__fail(TUTTI_ESTALE, "the object of this handle is gone: its last handle was closed, or its last "
+	                                 "holder ended. Keep one open until it is sent.");
+}
+
+tutti_err tutti__object_hold(tutti_arena *arena, tutti_handle handle, uint32_t holder)
+{
+	enum tutti__kind_number kind = kind_at(arena, handle.offset);
+	struct tutti__object *object = tutti__at(arena, handle.offset);
+	if (load_acquire(tutti__block_owner(arena, handle.offset)) != TUTTI__SHARED ||
+	    load_acquire(&object->generation) != handle.generation)
+		return fail_stale(kind);
+	tutti_err err = add_holder(arena, object, handle.generation, holder);
+	return err == TUTTI_ESTALE ? fail_stale(kind) : err;
+}
+
+bool tutti__object_is_held(tutti_arena *arena, tutti_handle handle, uint32_t holder)
+{
+	struct tutti__object *object = tutti__at(arena, handle.offset);
+	return load_acquire(&object->generation) == handle.generation &&
+	       status_of(load_acquire(&object->state)) == TUTTI__OBJECT_LIVE &&
+	       replace_holder(arena, object, holder, holder);
+}
+
+void tutti__object_unhold(tutti_arena *arena, tutti_handle handle, uint32_t holder)
+{
+	struct tutti__object *object = tutti__at(arena, handle.offset);
+	if (load_acquire(&object->generation) != handle.generation)
+		return; /* reborn: a successor repeats what had been done */
+	while (replace_holder(arena, object, holder, 0))
+		;
+	destroy_if_unheld(arena, object);
 }
 
 void tutti__reference_close(struct tutti__reference *reference)
@@ -220,7 +311,7 @@ void tutti__reference_close(struct tutti__reference *reference)
 	if (id == 0 || load_relaxed(&reference->member) != id)
 		return;
 	if (replace_holder(arena, reference->object, id, 0))
-		destroy_if_unheld(arena, (enum tutti__kind_number)reference->kind, reference->object);
+		destroy_if_unheld(arena, reference->object);
 }
 
 tutti_handle tutti__reference_handle(const struct tutti__reference *reference)
@@ -256,7 +347,7 @@ tutti_err tutti_renew(void *object)
 
 static void reassert_holder_blocks(tutti_arena *arena, struct tutti__object *object, uint32_t dead)
 {
-	for (uint64_t more = load_acquire(&object->more); more;) {
+	for (uint64_t more = load_acquire(&object->more); is_block(arena, more);) {
 		cas_u32(tutti__block_owner(arena, more), dead, TUTTI__SHARED);
 		more = load_acquire(&((struct tutti__more_holders *)tutti__at(arena, more))->next);
 	}
@@ -271,7 +362,7 @@ void tutti__object_recover(tutti_arena *arena, enum tutti__kind_number kind, uin
 	if (!TUTTI__BUG(12))
 		reassert_holder_blocks(arena, object, dead);
 	if (cas_u64(&object->state, dying_by(dead), dying_by(load_relaxed(&arena->local->id)))) {
-		destroy(arena, kind, object);
+		condemn(arena, object);
 		return;
 	}
 	if (status_of(load_acquire(&object->state)) != TUTTI__OBJECT_LIVE)
@@ -280,5 +371,5 @@ void tutti__object_recover(tutti_arena *arena, enum tutti__kind_number kind, uin
 		tutti__kinds[kind]->recover(arena, offset, owner, dead, clean);
 	while (!TUTTI__BUG(11) && replace_holder(arena, object, dead, 0))
 		;
-	destroy_if_unheld(arena, kind, object);
+	destroy_if_unheld(arena, object);
 }

@@ -7,6 +7,11 @@
  * can: the recovery clears the dead member's. An object without holders is destroyed
  * by whoever finds that.
  *
+ * Besides members, blocks hold objects: a message on its way that carries a handle, an end
+ * of a pipe. Their word (TUTTI__BLOCK_HOLDER) names the block by its place. It is unique
+ * while the block lives, so that clearing it again after a death does no harm; and whoever
+ * finds it knows that the object lives.
+ *
  * state: 0 none | LIVE + version << 8 | DYING + destroyer's id << 32.
  *   A holder is added by writing its word, then raising the version (fails on DYING).
  *   A destroyer reads the state, finds no holder, then sets DYING by CAS (fails if the
@@ -32,7 +37,8 @@ struct tutti__object {
 	atomic_u64 more; /* a block with more holders, 0: none */
 	atomic_u32 holders[TUTTI__OBJECT_HOLDERS];
 	char name[TUTTI__NAME_SIZE];
-	uint8_t reserved[16];
+	uint64_t next_condemned; /* a list of the destroyer's; nobody else looks */
+	uint8_t reserved[8];
 };
 _Static_assert(sizeof(struct tutti__object) == 128, "an object's head is two cache lines");
 
@@ -52,9 +58,18 @@ struct tutti__kind {
 	 * idempotent, take no latch, and free nothing: it gives blocks to the dead id.
 	 */
 	void (*recover)(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean);
-	/* Frees what a dying object reaches, except for its own block. May be continued by another after a death. */
+	/*
+	 * Frees what a dying object reaches, except for its own block. May be continued by another after a death.
+	 * Takes no latch: it may run in a recovery, before what the dead left under that latch is repaired.
+	 */
 	void (*destroy)(tutti_arena *arena, uint64_t offset);
 };
+
+/*
+ * The holder word of the block at `offset`, which has 128 bytes or more. (In arenas over 256 GiB places repeat; two
+ * messages in such places that carry the same object would share a word.)
+ */
+static inline uint32_t tutti__block_holder(uint64_t offset) { return TUTTI__BLOCK_HOLDER | (uint32_t)(offset >> 7); }
 
 extern const struct tutti__kind *const tutti__kinds[TUTTI__KIND_COUNT];
 
@@ -89,6 +104,18 @@ tutti_err tutti__reference_open(struct tutti__reference *reference, tutti_arena 
 void tutti__reference_close(struct tutti__reference *reference);
 
 tutti_handle tutti__reference_handle(const struct tutti__reference *reference);
+
+/* For a handle of an object of any kind: its place is one of objects, for ever. TUTTI_ESTALE, TUTTI_EFOREIGN. */
+tutti_err tutti__object_check(tutti_arena *arena, tutti_handle handle);
+
+/* Adds a holder word to an object whose handle has been checked. TUTTI_ESTALE, TUTTI_ENOMEM. */
+tutti_err tutti__object_hold(tutti_arena *arena, tutti_handle handle, uint32_t holder);
+
+/* True if the object of this handle lives and has this holder word. */
+bool tutti__object_is_held(tutti_arena *arena, tutti_handle handle, uint32_t holder);
+
+/* Clears such words, all of them; destroys the object if nobody else holds it. Harmless if there is none. */
+void tutti__object_unhold(tutti_arena *arena, tutti_handle handle, uint32_t holder);
 
 /* For a recovery: the generic part, then the kind's. */
 void tutti__object_recover(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset, uint32_t owner,

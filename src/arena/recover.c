@@ -47,21 +47,25 @@ struct death {
 	bool clean;
 };
 
-/* Visits the blocks of object kinds only: their spans are type-stable, so nothing changes under the walk. */
-static void recover_objects(tutti_arena *arena, const struct death *death)
+/*
+ * Visits the blocks of one sort of kinds only: their spans are type-stable, so nothing changes under the walk.
+ * Objects come first: whether a block that the dead owned is still an object's is clear only after that.
+ */
+static void recover_kinds(tutti_arena *arena, const struct death *death, bool objects)
 {
 	uint64_t frontier = load_acquire(&arena->header->heap.frontier);
 	for (uint64_t unit = arena->header->first_unit; unit < frontier; unit++) {
 		uint32_t size = 0, length = span_length(arena, unit, &size);
 		enum tutti__kind_number kind = (enum tutti__kind_number)load_relaxed(&arena->units[unit].kind);
-		if (size == 0 || kind == TUTTI__KIND_RAW || kind >= TUTTI__KIND_COUNT)
+		if (size == 0 || kind == TUTTI__KIND_RAW || kind >= TUTTI__KIND_COUNT ||
+		    tutti__kinds[kind]->is_object != objects)
 			continue;
 		for (uint32_t i = 0; i < length; i++) {
 			uint64_t offset = (unit << TUTTI__UNIT_SHIFT) + (uint64_t)i * size;
 			uint32_t owner = load_acquire(tutti__owner_at(arena, unit, i));
 			if (owner == 0)
 				continue;
-			if (tutti__kinds[kind]->is_object)
+			if (objects)
 				tutti__object_recover(arena, kind, offset, owner, death->id, death->clean);
 			else
 				tutti__kinds[kind]->recover(arena, offset, owner, death->id, death->clean);
@@ -121,7 +125,11 @@ bool tutti__recover(tutti_arena *arena, uint32_t id, bool clean)
 		tutti__heap_recover(arena, id);
 		if (TUTTI__BUG(10))
 			sweep_blocks(arena, id);
-		recover_objects(arena, &death);
+		if (TUTTI__BUG(33))
+			recover_kinds(arena, &death, false);
+		recover_kinds(arena, &death, true);
+		if (!TUTTI__BUG(33))
+			recover_kinds(arena, &death, false);
 		sweep_blocks(arena, id);
 		free_slot(slot, id);
 	}

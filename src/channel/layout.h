@@ -7,6 +7,7 @@
  * and an entry an 8-byte header followed by
  *     INLINE: the payload, padded to 8 bytes
  *     BLOCK:  offset and size of a block with the payload (messages over 4 KiB)
+ *     PARCEL: offset of a parcel and size of its payload (carries handles, or the queue is joinable: parcel.h)
  *     END:    nothing: go on in segment `next`
  * A header of 0 is where the next entry will be. Storing the header commits the entry:
  * it is the one store by which a message (or a segment) becomes the queue's.
@@ -17,7 +18,7 @@
  * Put, under put.latch:
  *   1. payload; header 0 behind it           nobody sees it
  *   2. redo: tail, count, bytes after it     (absolute values: to redo is idempotent)
- *   3. if BLOCK: pending = block, owner(block) = SHARED
+ *   3. if BLOCK or PARCEL: pending = block, owner(block) = SHARED
  *   4. header                                COMMIT
  *   5. pending = 0; tail; count; bytes
  * Death: header at tail is 0: not committed; a pending block goes to the dead id.
@@ -32,7 +33,7 @@
  * old segment, so that tail never names freed memory.
  *
  * Get, under get.latch:
- *   1. INLINE: copy out. BLOCK: owner(block) = getter
+ *   1. INLINE: copy out. BLOCK, PARCEL: owner(block) = getter (of a joinable queue: joinable.h)
  *   2. redo: head, count, bytes after it
  *   3. head = next entry                     COMMIT
  *   4. count; bytes
@@ -52,8 +53,10 @@
 #include "arena/object.h"
 #include "arena/wait.h"
 
-enum { TUTTI__ENTRY_INLINE = 1, TUTTI__ENTRY_BLOCK, TUTTI__ENTRY_END };
+enum { TUTTI__ENTRY_INLINE = 1, TUTTI__ENTRY_BLOCK, TUTTI__ENTRY_END, TUTTI__ENTRY_PARCEL };
 enum { TUTTI__INLINE_MAX = 4096, TUTTI__SEGMENT_MIN = 256, TUTTI__SEGMENT_MAX = 65536, TUTTI__POLLERS = 8 };
+
+enum tutti__shut { TUTTI__IS_OPEN, TUTTI__IS_SHUT, TUTTI__IS_DROPPED /* and what is given back is dropped */ };
 
 /* What one side of the queue has done so far. */
 struct tutti__progress {
@@ -66,7 +69,8 @@ struct tutti__queue {
 	struct tutti__object object;
 	/* Never changed after creation. */
 	uint64_t max_items, max_bytes, max_message; /* UINT64_MAX: no bound */
-	uint64_t reserved[5];
+	uint32_t is_joinable;
+	uint32_t reserved[9];
 	/* Written by putters. */
 	alignas(64) struct tutti__latch put_latch;
 	struct tutti__progress put;
@@ -74,6 +78,8 @@ struct tutti__queue {
 	atomic_u64 tail_end; /* where the tail segment's last header may lie */
 	atomic_u64 pending; /* a block on its way in */
 	atomic_u64 pending_segment;
+	/* What the getters had done when the putters last looked: the least that they have done by now. */
+	atomic_u64 seen_count, seen_bytes;
 	struct tutti__wait_hints room_hints;
 	/* Written by getters. */
 	alignas(64) struct tutti__latch get_latch;
@@ -83,9 +89,16 @@ struct tutti__queue {
 	/* Read by all at each operation, rarely written. */
 	alignas(64) struct tutti__wait_point items; /* getters wait here */
 	struct tutti__wait_point room; /* putters wait here */
-	atomic_u32 is_shut;
+	atomic_u32 is_shut; /* enum tutti__shut */
 	atomic_u32 polled; /* 1: some poller wants a ring */
 	atomic_u32 pollers[TUTTI__POLLERS]; /* ids of the members that want one */
+	/* Of a joinable queue: joinable.h. */
+	alignas(64) atomic_u64 done_count;
+	atomic_u64 open_first, open_last;
+	atomic_u64 moving;
+	atomic_u32 given_back;
+	struct tutti__wait_point done; /* joiners wait here */
+	struct tutti__wait_hints done_hints;
 };
 _Static_assert(sizeof(struct tutti__queue) <= 512, "an empty queue with its first segment takes at most 1 KiB");
 
@@ -102,7 +115,7 @@ static inline uint64_t tutti__header_make(unsigned kind, uint32_t encoding, uint
 static inline unsigned tutti__header_kind(uint64_t header) { return (unsigned)(header & 0xff); }
 static inline uint32_t tutti__header_encoding(uint64_t header) { return (uint32_t)(header >> 8) & 0xff; }
 
-/* What follows a BLOCK header. */
+/* What follows a BLOCK or PARCEL header. */
 struct tutti__block_entry {
 	uint64_t offset;
 	uint64_t size;

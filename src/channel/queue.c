@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "arena/arena.h"
+#include "channel/joinable.h"
 #include "channel/queue.h"
 
 static tutti_err new_handle(tutti_queue **result)
@@ -38,6 +39,7 @@ static tutti_err create(tutti_arena *arena, const tutti_queue_options *options, 
 	shared->max_items = bound(options->max_items);
 	shared->max_bytes = bound(options->max_bytes);
 	shared->max_message = bound(options->max_message);
+	shared->is_joinable = options->joinable;
 	err = add_first_segment(arena, shared, &segment);
 	if (err) {
 		tutti__block_free(arena, tutti__offset(arena, object));
@@ -104,13 +106,30 @@ tutti_handle tutti_queue_handle(const tutti_queue *queue) { return tutti__refere
 
 uint64_t tutti_queue_size(const tutti_queue *queue)
 {
+	/* Looking changes nothing that the caller could see: the latch is the queue's. */
+	uint64_t given_back = queue->shared->is_joinable ? tutti__given_back_count((tutti_queue *)(uintptr_t)queue) : 0;
 	/* got first: it never passes put, so the difference cannot become negative. */
 	uint64_t got = load_acquire(&queue->shared->got.count);
 	uint64_t put = load_acquire(&queue->shared->put.count);
-	return put > got ? put - got : 0;
+	return (put > got ? put - got : 0) + given_back;
 }
 
-tutti_err tutti_queue_shutdown(tutti_queue *queue)
+static void announce_shutdown(tutti_arena *arena, struct tutti__queue *shared)
+{
+	tutti__wake_all(&shared->items);
+	tutti__wake_all(&shared->room);
+	if (load_relaxed(&shared->polled))
+		tutti__queue_ring(arena, shared);
+}
+
+void tutti__queue_shut(tutti_arena *arena, struct tutti__queue *shared)
+{
+	cas_u32(&shared->is_shut, TUTTI__IS_OPEN, TUTTI__IS_SHUT);
+	fence_after_rmw();
+	announce_shutdown(arena, shared);
+}
+
+static tutti_err shut_down(tutti_queue *queue, enum tutti__shut how)
 {
 	tutti_err err;
 	tutti_arena *arena = queue->reference.arena;
@@ -122,13 +141,24 @@ tutti_err tutti_queue_shutdown(tutti_queue *queue)
 	err = tutti__latch_acquire(arena, &shared->put_latch, id, INT64_MAX);
 	if (err)
 		return err;
-	store_release(&shared->is_shut, 1);
+	if (load_relaxed(&shared->is_shut) < (uint32_t)how)
+		store_release(&shared->is_shut, (uint32_t)how);
 	tutti__latch_release(&shared->put_latch);
-	tutti__wake_all(&shared->items);
-	tutti__wake_all(&shared->room);
-	if (load_relaxed(&shared->polled))
-		tutti__queue_ring(arena, shared);
+	announce_shutdown(arena, shared);
 	return TUTTI_OK;
+}
+
+tutti_err tutti_queue_shutdown(tutti_queue *queue) { return shut_down(queue, TUTTI__IS_SHUT); }
+
+tutti_err tutti_queue_shutdown_now(tutti_queue *queue)
+{
+	tutti_message message;
+	tutti_err err = shut_down(queue, TUTTI__IS_DROPPED);
+	if (err || queue->shared->is_joinable)
+		return err ? err : tutti__queue_drop_all(queue);
+	while ((err = tutti_queue_get(queue, &message, TUTTI_NOW)) == TUTTI_OK)
+		tutti_message_release(&message);
+	return err == TUTTI_EOF ? TUTTI_OK : err;
 }
 
 uint64_t tutti__entry_extent(const tutti_arena *arena, uint64_t position, uint64_t header, uint64_t *payload)

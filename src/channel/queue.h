@@ -11,7 +11,7 @@ struct tutti__poll_source;
 struct tutti_queue {
 	struct tutti__reference reference;
 	struct tutti__queue *shared;
-	struct tutti__patience item_patience, room_patience;
+	struct tutti__patience item_patience, room_patience, done_patience;
 	struct tutti__poll_source *source; /* made by the first tutti_queue_fd() */
 };
 
@@ -26,6 +26,15 @@ bool tutti__queue_is_ready(tutti_arena *arena, struct tutti__queue *shared);
  * knows what it had taken or was about to take.
  */
 tutti_err tutti__queue_claim(tutti_queue *queue, uint64_t message[2], atomic_u64 claim[2], tutti_time timeout);
+
+/* Takes the next message of a joinable queue, which stays TAKING; the caller ends it. Never waits. TUTTI_EEMPTY, TUTTI_EOF. */
+tutti_err tutti__queue_take(tutti_queue *queue, uint64_t *parcel);
+
+/* Waits until a get would find something. TUTTI_EEMPTY. */
+tutti_err tutti__queue_wait_ready(tutti_queue *queue, tutti_time timeout);
+
+/* No more puts from now on, whoever asks: without the latch, for a queue to which nobody puts any more. */
+void tutti__queue_shut(tutti_arena *arena, struct tutti__queue *shared);
 
 /* Rings the members that poll the queue. Called after a put or a shutdown when `polled` is set. */
 void tutti__queue_ring(tutti_arena *arena, struct tutti__queue *shared);

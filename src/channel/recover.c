@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a death leaves in a queue, and its end. The cases: layout.h. */
+#include "channel/joinable.h"
 #include "channel/queue.h"
 #include "os/seeded_bug.h"
 
@@ -68,17 +69,25 @@ static void recover_put(tutti_arena *arena, struct tutti__queue *shared, uint32_
 	tutti__latch_release_dead(&shared->put_latch, dead);
 }
 
+static bool has_block(uint64_t header)
+{
+	unsigned kind = tutti__header_kind(header);
+	return kind == TUTTI__ENTRY_BLOCK || kind == TUTTI__ENTRY_PARCEL;
+}
+
 static void recover_get(tutti_arena *arena, struct tutti__queue *shared, uint32_t dead)
 {
 	uint64_t head = load_acquire(&shared->got.position);
 	uint64_t header = load_acquire(tutti__header_at(arena, head));
 	/* Not committed: what was about to be the getter's is the queue's again. Before the sweep looks. */
 	cas_u32(tutti__block_owner(arena, head), dead, TUTTI__SHARED);
-	if (tutti__header_kind(header) == TUTTI__ENTRY_BLOCK) {
+	if (has_block(header)) {
 		struct tutti__block_entry *entry = tutti__at(arena, head + TUTTI__HEADER_SIZE);
 		cas_u32(tutti__block_owner(arena, entry->offset), dead, TUTTI__SHARED);
 	}
 	redo_counts(&shared->got, &shared->got_redo);
+	if (shared->is_joinable)
+		tutti__joinable_recover(arena, shared, dead);
 	if (!TUTTI__BUG(8))
 		tutti__latch_release_dead(&shared->get_latch, dead);
 }
@@ -111,6 +120,8 @@ void tutti__queue_recover(tutti_arena *arena, uint64_t offset, uint32_t owner, u
 	/* It may have died between its commit and the wake that others sleep for, or before it kept a promise. */
 	tutti__wait_recover(&shared->items, &shared->item_hints);
 	tutti__wait_recover(&shared->room, &shared->room_hints);
+	if (load_relaxed(&shared->done.word) & 1)
+		tutti__wake_all(&shared->done);
 	if (load_relaxed(&shared->polled))
 		tutti__queue_ring(arena, shared);
 }
@@ -122,13 +133,13 @@ void tutti__queue_recover(tutti_arena *arena, uint64_t offset, uint32_t owner, u
 static void drop_entry(tutti_arena *arena, struct tutti__queue *shared, uint64_t head, uint64_t header, uint32_t id)
 {
 	uint64_t size, block = 0, next = head + tutti__entry_extent(arena, head, header, &size);
-	if (tutti__header_kind(header) == TUTTI__ENTRY_BLOCK) {
+	if (has_block(header)) {
 		block = ((struct tutti__block_entry *)tutti__at(arena, head + TUTTI__HEADER_SIZE))->offset;
 		tutti__block_set_owner(arena, block, id);
 	}
 	store_release(&shared->got.position, next);
 	if (block)
-		tutti__block_free(arena, block);
+		(tutti__header_kind(header) == TUTTI__ENTRY_PARCEL ? tutti__parcel_free : tutti__block_free)(arena, block);
 }
 
 static void drop_segment(tutti_arena *arena, struct tutti__queue *shared, uint64_t head, uint32_t id)
@@ -146,6 +157,7 @@ void tutti__queue_destroy(tutti_arena *arena, uint64_t offset)
 	struct tutti__queue *shared = tutti__at(arena, offset);
 	uint32_t id = load_relaxed(&arena->local->id);
 	uint64_t head, header;
+	tutti__joinable_destroy(arena, shared);
 	while ((head = load_acquire(&shared->got.position)) != 0) {
 		header = load_acquire(tutti__header_at(arena, head));
 		if (tutti__header_kind(header) == TUTTI__ENTRY_END) {
@@ -176,6 +188,41 @@ static void walk_block(tutti_arena *arena, struct walk *walk, uint64_t block)
 		walk->visit(walk->context, block);
 }
 
+static void walk_parcel(tutti_arena *arena, struct walk *walk, uint64_t parcel)
+{
+	walk_block(arena, walk, parcel);
+	uint64_t body = load_acquire(&tutti__parcel_at(arena, parcel)->body);
+	if (body && load_acquire(tutti__block_owner(arena, body)) != TUTTI__SHARED)
+		walk->valid = false;
+}
+
+static void walk_entry(tutti_arena *arena, struct walk *walk, uint64_t position, uint64_t header)
+{
+	uint64_t block = ((struct tutti__block_entry *)tutti__at(arena, position + TUTTI__HEADER_SIZE))->offset;
+	if (tutti__header_kind(header) == TUTTI__ENTRY_PARCEL)
+		walk_parcel(arena, walk, block);
+	else
+		walk_block(arena, walk, block);
+}
+
+/* The open items: each in a state that the list knows, the last one named as such, all of them counted. */
+static bool open_items_are_valid(tutti_arena *arena, const struct tutti__queue *shared, struct walk *walk)
+{
+	uint64_t last = 0, count = 0;
+	for (uint64_t parcel = load_acquire(&shared->open_first); parcel && walk->valid; count++) {
+		struct tutti__parcel *item = tutti__parcel_at(arena, parcel);
+		unsigned status = tutti__item_status(load_acquire(&item->state));
+		walk_parcel(arena, walk, parcel);
+		walk->valid &= status >= TUTTI__ITEM_TAKING && status <= TUTTI__ITEM_GIVEN_BACK;
+		last = parcel;
+		parcel = load_acquire(&item->next);
+	}
+	if (!shared->is_joinable)
+		return walk->valid && count == 0;
+	return walk->valid && last == load_relaxed(&shared->open_last) && load_relaxed(&shared->moving) == 0 &&
+	       walk->count + count == load_relaxed(&shared->put.count) - load_relaxed(&shared->done_count);
+}
+
 bool tutti__queue_is_valid(tutti_arena *arena, const struct tutti__queue *shared,
                            void (*visit)(void *context, uint64_t block), void *context)
 {
@@ -192,14 +239,13 @@ bool tutti__queue_is_valid(tutti_arena *arena, const struct tutti__queue *shared
 			position = next + TUTTI__SEGMENT_HEAD;
 			continue;
 		}
-		if (tutti__header_kind(header) == TUTTI__ENTRY_BLOCK)
-			walk_block(arena, &walk,
-			           ((struct tutti__block_entry *)tutti__at(arena, position + TUTTI__HEADER_SIZE))->offset);
+		if (has_block(header))
+			walk_entry(arena, &walk, position, header);
 		position += tutti__entry_extent(arena, position, header, &size);
 		walk.count++;
 		walk.bytes += size;
 	}
-	return walk.valid && position == tail && load_relaxed(&shared->pending) == 0 &&
+	return open_items_are_valid(arena, shared, &walk) && position == tail && load_relaxed(&shared->pending) == 0 &&
 	       load_relaxed(&shared->pending_segment) == 0 &&
 	       walk.count == load_relaxed(&shared->put.count) - load_relaxed(&shared->got.count) &&
 	       walk.bytes == load_relaxed(&shared->put.bytes) - load_relaxed(&shared->got.bytes);

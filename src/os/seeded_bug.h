@@ -35,6 +35,12 @@
  *  30  a party killed while it runs the barrier's action breaks nothing
  *  31  a party is counted before its entry says that it waits
  *  32  an entry of a roster is free before it is idle
+ *  33  the recovery looks at parcels before the queues are in order
+ *  34  an open item is linked without a note
+ *  35  a parcel that is freed does not let the carried objects go
+ *  36  the note of an item's end is cleared before the end is counted
+ *  37  a dying end of a pipe lets its queue go before it is shut
+ *  43  a worker's claim is noted after its job has left the queue
  */
 #ifndef TUTTI_OS_SEEDED_BUG_H
 #define TUTTI_OS_SEEDED_BUG_H

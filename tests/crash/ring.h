@@ -108,9 +108,8 @@ struct stage {
 };
 
 /* The operations, by what they are about; each table ends with an operation without a name. */
-extern const struct operation lock_operations[], sync_operations[], queue_operations[], arena_operations[],
-	pool_operations[];
-extern const struct operation condition_operations[], barrier_operations[];
+extern const struct operation lock_operations[], sync_operations[], queue_operations[], channel_operations[],
+	pipe_operations[], arena_operations[], pool_operations[], condition_operations[], barrier_operations[];
 
 /* The recovery of somebody else, and the operations in which those others died. */
 extern const struct operation recovery;

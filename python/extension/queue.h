@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Queue, JoinableQueue and SimpleQueue over tutti_queue.
+ *
+ * A put encodes, copies into the arena and returns: no feeder thread, nothing to wait for at exit.
+ *
+ * `close` gives this process's handle back. Another thread may be inside a call at that moment,
+ * without the GIL: the handle is then given back by the last one that leaves (`users`, guarded by
+ * the GIL).
+ */
+#ifndef TUTTI_PYTHON_QUEUE_H
+#define TUTTI_PYTHON_QUEUE_H
+
+#include "shared.h"
+
+struct queue_object {
+	struct py_shared shared; /* its object: a tutti_queue */
+	PyObject *name;
+	PyObject *on_error; /* letter mode: called with (error, object) when pickling fails; else NULL */
+	PyObject *late_error; /* of a get_many that had messages to return first; raised by the next get */
+	uint64_t max_items, max_bytes; /* 0: unbounded */
+	int users; /* calls that are inside */
+	bool closed;
+	bool used; /* something was put in this process */
+	bool redelivered; /* the last object that was got had been got before, by a process that was killed */
+};
+
+static inline tutti_queue *queue_of(const struct queue_object *self) { return self->shared.object; }
+
+/* Marks a call: 0, or -1 with the exception for a closed queue. */
+int queue_enter(struct queue_object *self);
+void queue_leave(struct queue_object *self);
+
+/* A copy into the queue. 0, or -1 with an exception (Full, ShutDown, ...); nothing was put then. */
+int queue_put_object(struct queue_object *self, PyObject *object, tutti_time timeout);
+
+/* The next object, or NULL with an exception (Empty, ShutDown, or that the message does not decode). */
+PyObject *queue_get_object(struct queue_object *self, tutti_time timeout);
+
+PyObject *queue_full(PyObject *object, PyObject *none);
+PyObject *queue_nothing_to_join(PyObject *object, PyObject *none);
+
+extern PyMethodDef queue_methods[], joinable_queue_methods[], simple_queue_methods[];
+
+#endif

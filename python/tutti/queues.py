@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""Queues, with the names and signatures of multiprocessing.
+
+They live in the arena: a put copies the object there and returns, so there is no feeder thread, no exit waits
+for a reader, and what was put survives the process that put it. They may be pickled and sent anywhere at any
+time, through queues as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from queue import Empty, Full
+from typing import Any
+
+from tutti import _asynchronous, _sharing, _tutti
+
+ShutDown = _tutti.ShutDown
+
+__all__ = ["Empty", "Full", "JoinableQueue", "Queue", "ShutDown", "SimpleQueue"]
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.02  # s between two looks for room
+
+
+class Queue(_tutti.Queue):
+    """A queue between any number of processes and threads."""
+
+    def __init__(self, maxsize: int = 0, *, ctx: Any = None, name: str | None = None, max_bytes: int = 0) -> None:
+        super().__init__(maxsize, name=name, max_bytes=max_bytes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _sharing.reduce_shared(self, self._maxsize, self.max_bytes, self.name)
+
+    async def get_async(self) -> Any:
+        """The next object, awaited in asyncio."""
+        while True:
+            try:
+                return self.get_nowait()
+            except Empty:
+                await _asynchronous.readable(self.fileno())
+
+    async def put_async(self, obj: Any) -> None:
+        """Puts an object, waiting in asyncio for room."""
+        pause = _SHORTEST_PAUSE
+        while True:
+            try:
+                return self.put_nowait(obj)
+            except Full:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    __class_getitem__ = classmethod(types.GenericAlias)
+
+
+class JoinableQueue(_tutti.JoinableQueue, Queue):
+    """A Queue that knows when everything that was put is done.
+
+    An object whose getter was killed before it called task_done() is given back; ``redelivered`` tells who
+    gets it next.
+    """
+
+    def __init__(self, maxsize: int = 0, *, ctx: Any = None, name: str | None = None, max_bytes: int = 0) -> None:
+        _tutti.JoinableQueue.__init__(self, maxsize, name=name, max_bytes=max_bytes)
+
+
+class SimpleQueue(_tutti.SimpleQueue):
+    """An unbounded queue with put, get and empty."""
+
+    def __init__(self, *, ctx: Any = None, name: str | None = None) -> None:
+        super().__init__(name=name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _sharing.reduce_shared(self, self._maxsize, self.max_bytes, self.name)
+
+    async def get_async(self) -> Any:
+        """The next object, awaited in asyncio."""
+        while True:
+            try:
+                return self._get_nowait()
+            except Empty:
+                await _asynchronous.readable(self.fileno())
+
+    __class_getitem__ = classmethod(types.GenericAlias)
