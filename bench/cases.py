@@ -5,9 +5,10 @@ import os
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, TRIPS, POOL, IDLE, RECOVERY, MEMORY, SPAWN = (
+QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, TRIPS, POOL, IDLE, RECOVERY, MEMORY, SPAWN, WAITSET = (
     "bench_" + name for name in
-    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "sync", "pool", "idle", "recovery", "memory", "spawn"))
+    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "sync", "pool", "idle", "recovery", "memory", "spawn",
+     "waitset"))
 
 
 @dataclass
@@ -142,6 +143,11 @@ CASES = [
     Case("round trip awake", 9, 1, trips("awake", ("event", "condition", "barrier", "line"), 1000, 200)),
     Case("round trip, one CPU", 5, 1, [*trips("onecpu", ("event", "condition", "barrier"), 100, 20),
                                        *latency("onecpu", ("futex",), 100, 20)]),
+    Case("wait set", 9, 1, [
+        Side("one", program(WAITSET, "tutti", "fixed", 1, quick=("tutti", "fixed", 1, 20))),
+        Side("many", program(WAITSET, "tutti", "fixed", 10000, quick=("tutti", "fixed", 10000, 20))),
+        Side("roving", program(WAITSET, "tutti", "roving", 10000, quick=("tutti", "roving", 10000, 20))),
+        Side("poll", program(WAITSET, "poll", "fixed", 400, 20))]),
     Case("pool, one task", 9, 1, [
         Side("tutti", program(POOL, "trip", 20000, quick=("trip", 2000))),
         Side("line", program(LATENCY, "line", "awake", 1000))]),
@@ -222,6 +228,12 @@ ROWS = [
     *(Row("sync", ours + ", uncontended", Value(f"sync, {ours}", ours, "pair_ns"),
           Value(f"sync, {ours}", theirs, "pair_ns"), against, "<=", 2, "ns") for ours, theirs, against in SYNC),
     *round_trips("event"), *round_trips("condition"), *round_trips("barrier"),
+    Row("channels", "wait set of 10,000 queues, one ready", Value("wait set", "many", "round_ns"),
+        Value("wait set", "one", "round_ns"), "a set of one", "<=", 1.5, "ns"),
+    Row("channels", "the same, each ready in turn", Value("wait set", "roving", "round_ns"),
+        Value("wait set", "one", "round_ns"), "a set of one", "<=", 4, "ns", required=False),
+    Row("channels", "wait set of 10,000 queues, one ready", Value("wait set", "many", "round_ns"),
+        Value("wait set", "poll", "round_ns"), "poll of 400 pipes", "<=", 1, "ns"),
     Row("pool", "empty task, there and back", Value("pool, one task", "tutti", "trip_ns"),
         Value("pool, one task", "line", "one_way_ns", 2), "cache line, both ways", "<=", 10, "ns"),
     bulk("empty tasks in bulk: map", "map"),

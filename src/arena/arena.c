@@ -22,6 +22,7 @@
 #include "arena/latch.h"
 #include "arena/object.h"
 #include "arena/recover.h"
+#include "arena/station.h"
 
 static const uint64_t GIBIBYTE = 1ULL << 30;
 static const uint64_t SMALLEST = 1ULL << 20;
@@ -193,7 +194,8 @@ static void lay_out(tutti_arena *arena, const char *name, uint64_t max_bytes)
 	header->size = arena->size;
 	header->unit_count = arena->size >> TUTTI__UNIT_SHIFT;
 	header->slots = TUTTI__UNIT_SIZE;
-	header->units = header->slots + round_up(TUTTI__SLOT_COUNT * sizeof(struct tutti__slot), TUTTI__UNIT_SIZE);
+	header->stations = header->slots + round_up(TUTTI__SLOT_COUNT * sizeof(struct tutti__slot), TUTTI__UNIT_SIZE);
+	header->units = header->stations + round_up(TUTTI__STATIONS * sizeof(struct tutti__station), TUTTI__UNIT_SIZE);
 	header->owners = header->units + round_up(header->unit_count * sizeof(struct tutti__unit), TUTTI__UNIT_SIZE);
 	uint64_t owners_size = header->unit_count * TUTTI__BLOCKS_PER_UNIT * sizeof(atomic_u32);
 	header->first_unit = round_up(header->owners + owners_size, TUTTI__UNIT_SIZE) >> TUTTI__UNIT_SHIFT;
@@ -277,7 +279,7 @@ tutti_err tutti_arena_open(tutti_arena **result, const tutti_arena_options *opti
 	if (size == 0)
 		size = tutti__memory_total() > 64 * GIBIBYTE ? tutti__memory_total() : 64 * GIBIBYTE;
 	else
-		size += 32 * SMALLEST; /* the tables' room; virtual only */
+		size += 48 * SMALLEST; /* the tables' room; virtual only */
 	uint64_t max_bytes = options->max_bytes ? options->max_bytes : bytes_from_environment("TUTTI_ARENA_MAX");
 	tutti_arena *arena = new_context(-1, options->member_name);
 	if (!arena)
@@ -338,7 +340,8 @@ static bool has_sound_tables(const struct tutti__header *header)
 {
 	uint64_t units = header->size >> TUTTI__UNIT_SHIFT;
 	return header->unit_count == units && header->slots == TUTTI__UNIT_SIZE &&
-	       header->units >= header->slots + TUTTI__SLOT_COUNT * sizeof(struct tutti__slot) &&
+	       header->stations >= header->slots + TUTTI__SLOT_COUNT * sizeof(struct tutti__slot) &&
+	       header->units >= header->stations + TUTTI__STATIONS * sizeof(struct tutti__station) &&
 	       header->owners >= header->units + units * sizeof(struct tutti__unit) && header->first_unit < units &&
 	       header->first_unit << TUTTI__UNIT_SHIFT >=
 	           header->owners + units * TUTTI__BLOCKS_PER_UNIT * sizeof(atomic_u32);

@@ -36,6 +36,7 @@ tutti_err tutti__object_create(tutti_arena *arena, enum tutti__kind_number kind,
 	clear_body(*object, size);
 	store_relaxed(&(*object)->generation, fetch_add_relaxed(&arena->header->next_generation, 1) + 1);
 	store_relaxed(&(*object)->more, 0);
+	store_relaxed(&(*object)->pollable.armed, 0);
 	for (int i = 0; i < TUTTI__OBJECT_HOLDERS; i++)
 		store_relaxed(&(*object)->holders[i], 0);
 	(*object)->creator = (int32_t)getpid();

@@ -247,8 +247,7 @@ static bool item_is_ready(void *context)
 
 static tutti_err fail_empty(tutti_queue *queue)
 {
-	if (queue->source)
-		tutti__poll_source_clear(queue->source);
+	tutti__poll_refresh(&queue->polls);
 	/* Who asks without waiting must see in time what the dead give back. */
 	if (queue->shared->is_joinable)
 		tutti__look_after_the_dead(queue->reference.arena);

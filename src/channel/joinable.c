@@ -218,8 +218,7 @@ static void announce_given_back(tutti_arena *arena, struct tutti__queue *shared)
 	tutti__wake_all(&shared->items);
 	if (load_relaxed(&shared->is_shut) == TUTTI__IS_DROPPED)
 		tutti__wake_all(&shared->done);
-	if (load_relaxed(&shared->polled))
-		tutti__queue_ring(arena, shared);
+	tutti__ring(arena, &shared->pollable);
 }
 
 /* The copy was made, or it failed: then anybody may have the item. */

@@ -47,8 +47,6 @@ static void destroy(tutti_arena *arena, uint64_t offset)
 	shut_queue(arena, end->queues[TUTTI__PIPE_OUT], tutti__block_holder(offset));
 }
 
-const struct tutti__kind tutti__pipe_kind = {.name = "pipe", .is_object = true, .destroy = destroy};
-
 /* The end's words in its queues. */
 static tutti_err hold_queues(tutti_pipe *end)
 {
@@ -261,8 +259,17 @@ tutti_err tutti_pipe_poll(tutti_pipe *end, tutti_time timeout)
 	return explain(end, err ? err : tutti__queue_wait_ready(end->queues[TUTTI__PIPE_IN], timeout));
 }
 
+static tutti_err watch(void *handle, struct tutti__watch *watch)
+{
+	tutti_pipe *end = handle;
+	tutti_err err = use(end, TUTTI__PIPE_IN);
+	return err ? err : tutti__queue_watch(end->queues[TUTTI__PIPE_IN], watch);
+}
+
 tutti_err tutti_pipe_fd(tutti_pipe *end, int *fd)
 {
 	tutti_err err = use(end, TUTTI__PIPE_IN);
 	return err ? err : tutti_queue_fd(end->queues[TUTTI__PIPE_IN], fd);
 }
+
+const struct tutti__kind tutti__pipe_kind = {.name = "pipe", .is_object = true, .destroy = destroy, .watch = watch};

@@ -268,8 +268,7 @@ static tutti_err wait_for_room(tutti_queue *queue, uint64_t size, int64_t deadli
 static void announce(tutti_arena *arena, struct tutti__queue *shared)
 {
 	tutti__wake_one(&shared->items, &shared->item_hints);
-	if (unlikely(load_relaxed(&shared->polled)))
-		tutti__queue_ring(arena, shared);
+	tutti__ring(arena, &shared->pollable);
 	tutti__count_operation(arena);
 }
 

@@ -52,6 +52,7 @@ enum check {
 	X(CARRIED, "last handles sent in messages")                                                                        \
 	X(JOBS, "items done")                                                                                              \
 	X(REDELIVERED, "items given back")                                                                                 \
+	X(POLLED, "reports of a wait set")                                                                                 \
 	X(FULL, "answers: the arena is full")                                                                              \
 	X(BUSY, "answers: held up by a stopped member")                                                                    \
 	X(KILLS, "kills")                                                                                                  \

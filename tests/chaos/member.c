@@ -195,6 +195,7 @@ static const struct operation {
 	{mail_handle, 10, ALWAYS},         {open_mailed, 10, ALWAYS},      {member_carry, 8, ALWAYS},
 	{open_carried, 10, ALWAYS},        {member_put_job, 8, PUTTING},   {member_do_job, 10, GETTING},
 	{read_guarded, 20, ALWAYS},        {use_condition, 10, ALWAYS},    {use_barrier, 5, ALWAYS},
+	{member_poll, 10, GETTING},
 };
 
 static unsigned weight_for(const struct member *member, const struct operation *operation)

@@ -88,6 +88,7 @@ bool world_join(struct world *world, const struct world *original)
 
 void world_close(struct world *world, bool leave)
 {
+	tutti_waitset_close(world->set);
 	for (int i = 0; i < QUEUES; i++)
 		tutti_queue_close(world->queues[i]);
 	tutti_queue_close(world->mail);

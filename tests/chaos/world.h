@@ -20,6 +20,7 @@ struct world {
 	tutti_event *events[EVENTS];
 	tutti_condition *condition;
 	tutti_barrier *barrier; /* of three */
+	tutti_waitset *set; /* of all these, made at its first use */
 };
 
 /* Makes arena and objects. */

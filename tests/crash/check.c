@@ -6,6 +6,7 @@
 #include "arena/heap.h"
 #include "arena/object.h"
 #include "arena/recover.h"
+#include "arena/station.h"
 #include "channel/parcel.h"
 #include "channel/pipe.h"
 #include "channel/queue.h"
@@ -238,6 +239,18 @@ static void check_slots(tutti_arena *arena, const char *when)
 	}
 }
 
+/* One that was taken, but is not counted, would never be given back. */
+static void check_stations(tutti_arena *arena, const char *when)
+{
+	uint32_t used = load_acquire(&arena->header->stations_used);
+	for (uint32_t number = 1; number < used + 2; number++) {
+		uint32_t owner = load_acquire(&tutti__station_at(arena, number)->owner);
+		if (owner && (!is_in(arena, owner) || number >= used))
+			fail(LEAKED, "K5, %s: station %u (of %u) belongs to %#x, which is no member that is in or not counted",
+			     when, number, used, owner);
+	}
+}
+
 static uint32_t noted_ids[4];
 static unsigned noted_count;
 
@@ -266,6 +279,7 @@ void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when)
 	static struct census census;
 	census = (struct census){.arena = arena, .when = when};
 	check_slots(arena, when);
+	check_stations(arena, when);
 	check_heap(arena, when);
 	tutti__blocks_visit(arena, note_block, &census);
 	for (unsigned i = 0; i < census.count; i++) {
