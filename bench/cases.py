@@ -5,9 +5,10 @@ import os
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, TRIPS, POOL, IDLE, RECOVERY, MEMORY = (
+QUEUE, ZMQ, NNG, COPY, LATENCY, LOCK, TRIPS, POOL, IDLE, RECOVERY, MEMORY, SPAWN, WAITSET = (
     "bench_" + name for name in
-    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "sync", "pool", "idle", "recovery", "memory"))
+    ("queue", "peers_zmq", "peers_nng", "copy", "latency", "lock", "sync", "pool", "idle", "recovery", "memory", "spawn",
+     "waitset"))
 
 
 @dataclass
@@ -15,6 +16,7 @@ class Setting:
     """Where the programs are, and whether this is a smoke run."""
     programs: str
     command: str
+    python: str
     quick: bool
 
 
@@ -44,7 +46,7 @@ class Value:
 
 @dataclass
 class Row:
-    """`ours` over `theirs`, or `ours` alone, against what is required; the median of all rounds, or the worst.
+    """`ours` over `theirs`, or less `theirs`, or alone, against what is required; the median of all rounds, or the worst.
 
     `reason` is printed where the requirement is not met: what the machine allows instead.
     """
@@ -58,6 +60,7 @@ class Row:
     unit: str
     required: bool = True
     worst: bool = False
+    difference: bool = False
     reason: str = ""
 
 
@@ -105,6 +108,12 @@ def trips(how, ways, samples, quick_samples):
 
 MIB = 1 << 20
 
+TRUE_REASON = ("the floor is the row of vfork and exec: so many `true` can two CPUs start and reap with nothing around "
+               "them, and no program that starts them can be faster against GNU parallel than that.")
+
+LINE_REASON = ("the floor is the row with a line each way, bare words without a queue: where the answer returns on the "
+               "line that brought the message, a hop is one transfer; a queue's reader does not write where its writer "
+               "writes, so that each hop takes the line away from the reader first, then carries it there: two.")
 # Each kind of lock, and its counterpart in libc.
 SYNC = [
     ("rlock", "recursive", "recursive mutex"),
@@ -125,7 +134,7 @@ CASES = [
     Case("queue 1 MiB, fresh", 7, 1, [
         Side("tutti", program(COPY, "tutti-fresh", MIB, 200, quick=("tutti-fresh", MIB, 50))),
         Side("memcpy", program(COPY, "fresh", MIB, 200, quick=("fresh", MIB, 50)))]),
-    Case("latency awake", 9, 1, latency("awake", ("tutti", "line"), 1000, 200)),
+    Case("latency awake", 9, 1, latency("awake", ("tutti", "tutti-word", "line", "lines"), 1000, 200)),
     Case("latency asleep", 7, 1, latency("asleep", ("tutti", "futex"), 60, 10)),
     Case("latency one CPU", 7, 1, latency("onecpu", ("tutti", "futex"), 200, 50)),
     Case("lock", 9, 1, [Side("tutti", program(LOCK, "tutti")), Side("mutex", program(LOCK, "mutex"))]),
@@ -134,6 +143,11 @@ CASES = [
     Case("round trip awake", 9, 1, trips("awake", ("event", "condition", "barrier", "line"), 1000, 200)),
     Case("round trip, one CPU", 5, 1, [*trips("onecpu", ("event", "condition", "barrier"), 100, 20),
                                        *latency("onecpu", ("futex",), 100, 20)]),
+    Case("wait set", 9, 1, [
+        Side("one", program(WAITSET, "tutti", "fixed", 1, quick=("tutti", "fixed", 1, 20))),
+        Side("many", program(WAITSET, "tutti", "fixed", 10000, quick=("tutti", "fixed", 10000, 20))),
+        Side("roving", program(WAITSET, "tutti", "roving", 10000, quick=("tutti", "roving", 10000, 20))),
+        Side("poll", program(WAITSET, "poll", "fixed", 400, 20))]),
     Case("pool, one task", 9, 1, [
         Side("tutti", program(POOL, "trip", 20000, quick=("trip", 2000))),
         Side("line", program(LATENCY, "line", "awake", 1000))]),
@@ -147,6 +161,7 @@ CASES = [
     Case("map", 5, 1, [
         Side("tutti", starts(5000, "tutti", "map", "-j2", "true")),
         Side("xargs", starts(5000, "xargs", "-P2", "-n1", "true")),
+        Side("bare", program(SPAWN, 5000, 2, quick=(200, 2))),
         # A fifth of the inputs, compared by rate: it is that slow.
         Side("parallel", starts(1000, "parallel", "-j2", "true"))]),
     Case("memory, queues", 5, 1, [Side("tutti", program(MEMORY, "queues", 10000))]),
@@ -169,9 +184,9 @@ def small_rows(case, need):
     ]
 
 
-def one_way(what, case, theirs, against, need):
+def one_way(what, case, theirs, against, need, ours="tutti", **more):
     key = "one_way_ns"
-    return Row("latency", what, Value(case, "tutti", key), Value(case, theirs, key), against, "<=", need, "ns")
+    return Row("latency", what, Value(case, ours, key), Value(case, theirs, key), against, "<=", need, "ns", **more)
 
 
 def round_trips(name):
@@ -200,7 +215,10 @@ ROWS = [
     rates("queue", "1 KiB, 1 to 1", "queue 1 KiB", "tutti", "ring", "ring, robust mutex", 2),
     rates("queue", "1 MiB, 8 in flight, views", "queue 1 MiB", "tutti-views", "memcpy", "memcpy, same buffers", 0.7),
     rates("queue", "1 MiB, fresh pages", "queue 1 MiB, fresh", "tutti", "memcpy", "memcpy, fresh memfd", 0.7),
-    one_way("one way, awake", "latency awake", "line", "spinning cache line", 2),
+    one_way("one way, awake", "latency awake", "line", "spinning cache line", 2, reason=LINE_REASON),
+    one_way("one way, awake, 8 B", "latency awake", "line", "spinning cache line", 2, ours="tutti-word", required=False),
+    one_way("one way, awake", "latency awake", "lines", "a line each way", 2),
+    one_way("one way, awake, 8 B", "latency awake", "lines", "a line each way", 2, ours="tutti-word"),
     Row("latency", "one way, awake, p99", Value("latency awake", "tutti", "p99_ns"),
         Value("latency awake", "tutti", "single_ns"), "its own median", "<=", 5, "ns"),
     one_way("one way, asleep", "latency asleep", "futex", "futex wake", 1.1),
@@ -210,6 +228,12 @@ ROWS = [
     *(Row("sync", ours + ", uncontended", Value(f"sync, {ours}", ours, "pair_ns"),
           Value(f"sync, {ours}", theirs, "pair_ns"), against, "<=", 2, "ns") for ours, theirs, against in SYNC),
     *round_trips("event"), *round_trips("condition"), *round_trips("barrier"),
+    Row("channels", "wait set of 10,000 queues, one ready", Value("wait set", "many", "round_ns"),
+        Value("wait set", "one", "round_ns"), "a set of one", "<=", 1.5, "ns"),
+    Row("channels", "the same, each ready in turn", Value("wait set", "roving", "round_ns"),
+        Value("wait set", "one", "round_ns"), "a set of one", "<=", 4, "ns", required=False),
+    Row("channels", "wait set of 10,000 queues, one ready", Value("wait set", "many", "round_ns"),
+        Value("wait set", "poll", "round_ns"), "poll of 400 pipes", "<=", 1, "ns"),
     Row("pool", "empty task, there and back", Value("pool, one task", "tutti", "trip_ns"),
         Value("pool, one task", "line", "one_way_ns", 2), "cache line, both ways", "<=", 10, "ns"),
     bulk("empty tasks in bulk: map", "map"),
@@ -219,7 +243,9 @@ ROWS = [
     alone("recovery", "waiter takes over, worst", "takeover", "takeover_ms", 300, "ms", worst=True),
     alone("recovery", "sweep of a million blocks", "sweep", "sweep_ms", 10, "ms"),
     rates("map", "tutti map -j2 true", "map", "tutti", "xargs", "xargs -P2 -n1", 1),
-    rates("map", "tutti map -j2 true", "map", "tutti", "parallel", "GNU parallel -j2", 10),
+    rates("map", "tutti map -j2 true", "map", "tutti", "parallel", "GNU parallel -j2", 10, reason=TRUE_REASON),
+    rates("map", "tutti map -j2 true", "map", "tutti", "bare", "vfork + exec, 2 at a time", 0.7),
+    rates("map", "the floor: vfork + exec", "map", "bare", "parallel", "GNU parallel -j2", 10, required=False),
     alone("memory", "empty queue", "memory, queues", "queue_bytes", 1024, "B"),
     alone("memory", "over the payload of 64 B", "memory, messages", "over_payload_bytes", 16, "B"),
     alone("memory", "10,000 opens: last tenth / first", "memory, queues", "open_last_over_first", 1.5, "x"),
@@ -227,5 +253,3 @@ ROWS = [
     alone("memory", "1,000,000 puts: last tenth / first", "memory, messages", "put_last_over_first", 1.5, "x"),
     alone("memory", "1,000,000 gets: last tenth / first", "memory, messages", "get_last_over_first", 1.5, "x"),
 ]
-
-GROUPS = list(dict.fromkeys(row.group for row in ROWS))

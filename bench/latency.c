@@ -8,8 +8,13 @@
  * asleep: the receiver sleeps on the other CPU; one way is from the stamp in the
  * message to the return of the receive.
  *
- * Carriers: `line` (one word, both sides spin), `futex` (one word, both sides
- * sleep) and `tutti` (two queues, 64-byte messages).
+ * Carriers: `line` (one word, both sides spin), `lines` (a word for each direction on a
+ * line of its own, both sides spin), `futex` (one word, both sides sleep), `tutti` and
+ * `tutti-word` (two queues, messages of 64 and of 8 bytes).
+ *
+ * `lines` is the least that a queue can do: with `line` the answer is written to the line
+ * that the message has just brought along, while a queue's reader does not write where its
+ * writer writes, so that each message must first take its line away from the reader.
  */
 #include "tutti_check.h"
 
@@ -22,6 +27,7 @@
 #define BATCH 100
 #define SINGLES 10 /* single round trips for each batch */
 #define MESSAGE_BYTES 64
+#define WORD_BYTES 8
 #define ASLEEP_GAP_NS INT64_C(2000000)
 
 typedef struct carrier {
@@ -34,6 +40,8 @@ typedef struct carrier {
 typedef struct meeting {
 	alignas(CACHE_LINE) _Atomic uint32_t word; /* line, futex: the number of the last message of either side */
 	_Atomic int64_t stamp;
+	alignas(CACHE_LINE) _Atomic uint32_t
+		words[2][CACHE_LINE / sizeof(uint32_t)]; /* lines: the same, one for each direction */
 	side ponger, pinger;
 	alignas(CACHE_LINE) _Atomic uint64_t arrived; /* asleep: receives that returned */
 	_Atomic int64_t took; /* of the last one; published by `arrived` */
@@ -58,6 +66,21 @@ static int64_t line_receive(unsigned direction)
 	(void)direction;
 	while (atomic_load_explicit(&met->word, memory_order_acquire) == last)
 		cpu_relax(); /* measured: faster than without */
+	last++;
+	return 0;
+}
+
+static void lines_send(unsigned direction, int64_t stamp)
+{
+	(void)stamp;
+	/* Release: pairs with lines_receive. */
+	atomic_store_explicit(&met->words[direction][0], ++last, memory_order_release);
+}
+
+static int64_t lines_receive(unsigned direction)
+{
+	while (atomic_load_explicit(&met->words[direction][0], memory_order_acquire) != last + 1)
+		cpu_relax();
 	last++;
 	return 0;
 }
@@ -91,12 +114,15 @@ static void tutti_open(void)
 		check(tutti_queue_open(&queues[i], NULL), "tutti_queue_open");
 }
 
-static void tutti_send(unsigned direction, int64_t stamp)
+static void put_stamp(unsigned direction, int64_t stamp, size_t size)
 {
 	char message[MESSAGE_BYTES] = {0};
 	memcpy(message, &stamp, sizeof stamp);
-	check(tutti_queue_put(queues[direction], message, sizeof message, TUTTI_FOREVER), "tutti_queue_put");
+	check(tutti_queue_put(queues[direction], message, size, TUTTI_FOREVER), "tutti_queue_put");
 }
+
+static void tutti_send(unsigned direction, int64_t stamp) { put_stamp(direction, stamp, MESSAGE_BYTES); }
+static void tutti_send_word(unsigned direction, int64_t stamp) { put_stamp(direction, stamp, WORD_BYTES); }
 
 static int64_t tutti_receive(unsigned direction)
 {
@@ -187,8 +213,10 @@ int main(int argc, char **argv)
 {
 	static const carrier carriers[] = {
 		{"line", word_open, line_send, line_receive},
+		{"lines", word_open, lines_send, lines_receive},
 		{"futex", word_open, futex_send, futex_receive},
 		{"tutti", tutti_open, tutti_send, tutti_receive},
+		{"tutti-word", tutti_open, tutti_send_word, tutti_receive},
 	};
 	const carrier *with = NULL;
 	bench_start(argv[0]);
@@ -196,7 +224,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], carriers[i].name))
 			with = &carriers[i];
 	if (!with)
-		fail("usage: %s line|futex|tutti awake|onecpu|asleep [SAMPLES]", argv[0]);
+		fail("usage: %s line|lines|futex|tutti|tutti-word awake|onecpu|asleep [SAMPLES]", argv[0]);
 	bool asleep = !strcmp(argv[2], "asleep"), one_cpu = !strcmp(argv[2], "onecpu");
 	met = share(sizeof *met);
 	with->open();

@@ -4,7 +4,7 @@
 
 A case is a set of sides that are run in turn, round after round: ours, the limit, a peer, ours, ...
 A machine changes its speed from second to second, so only numbers of the same round are compared; a
-row of the table shows the median of its rounds' ratios. What is run stands in cases.py.
+row of the table shows the median of its rounds' ratios. What is run stands in cases.py and cases_python.py.
 """
 
 import argparse
@@ -16,9 +16,13 @@ import subprocess
 import sys
 import time
 
-from cases import CASES, GROUPS, ROWS, Setting
+import cases
+import cases_python
 
 SIDE_SECONDS = 90
+CASES = cases.CASES + cases_python.CASES
+ROWS = cases.ROWS + cases_python.ROWS
+GROUPS = list(dict.fromkeys(row.group for row in ROWS))
 
 
 class Failed(Exception):
@@ -36,7 +40,7 @@ def parse(text):
 
 def run_program(command):
     if not os.access(command[0], os.X_OK):
-        raise Failed(f"{os.path.basename(command[0])} is not built")
+        raise Failed(f"{os.path.basename(command[0])} is not here")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SIDE_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
@@ -98,7 +102,8 @@ def judge(row, measured):
             return line | {"verdict": verdict if row.required else "-", "note": failed}
     ours = series(measured, row.ours)
     theirs = series(measured, row.theirs) if row.theirs else None
-    ratios = [a / b for a, b in zip(ours, theirs)] if theirs else ours
+    over = (lambda a, b: a - b) if row.difference else (lambda a, b: a / b)
+    ratios = [over(a, b) for a, b in zip(ours, theirs)] if theirs else ours
     ratio = max(ratios) if row.worst else statistics.median(ratios)
     met = ratio >= row.need if row.sense == ">=" else ratio <= row.need
     line |= {"ours": statistics.median(ours), "theirs": statistics.median(theirs) if theirs else None, "ratio": ratio,
@@ -186,6 +191,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="a smoke run: too short for numbers to be quoted")
     parser.add_argument("--programs", metavar="FOLDER", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--command", metavar="FILE", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--python", metavar="FILE", required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     for name in options.names:
         if name not in GROUPS:
@@ -195,11 +201,12 @@ def arguments():
 
 def main():
     options = arguments()
-    setting = Setting(options.programs, options.command, options.quick)
+    setting = cases.Setting(options.programs, options.command, options.python, options.quick)
     rows = [row for row in ROWS if not options.names or row.group in options.names]
     needed = {value.case for row in rows for value in (row.ours, row.theirs) if value}
     settle_on_cpus()
     if options.quick:
+        os.environ["TUTTI_BENCH_QUICK"] = "1"  # for the Python sides
         print("A smoke run: too short for its numbers to be quoted.")
     measured = {}
     begin = time.monotonic()

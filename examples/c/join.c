@@ -8,12 +8,27 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <tutti/tutti.h>
 #include <unistd.h>
 
 #define HANDLE_FORMAT "%" PRIx32 ":%" PRIx32 ":%" PRIx64
-#define HANDLE_SCAN "%" SCNx32 ":%" SCNx32 ":%" SCNx64
+
+/* What HANDLE_FORMAT wrote. */
+static bool read_handle(const char *text, tutti_handle *handle)
+{
+	uint64_t numbers[3];
+	for (int i = 0; i < 3; i++) {
+		char *end;
+		numbers[i] = strtoull(text, &end, 16);
+		if (end == text || *end != (i < 2 ? ':' : 0))
+			return false;
+		text = end + 1;
+	}
+	*handle = (tutti_handle){(uint32_t)numbers[0], (uint32_t)numbers[1], numbers[2]};
+	return true;
+}
 
 static tutti_err receive(void)
 {
@@ -60,7 +75,7 @@ int main(int argc, char **argv)
 	tutti_handle handle;
 	if (argc == 1)
 		return tutti_fatal(receive());
-	if (argc != 4 || sscanf(argv[2], HANDLE_SCAN, &handle.arena, &handle.generation, &handle.offset) != 3)
+	if (argc != 4 || !read_handle(argv[2], &handle))
 		return fprintf(stderr, "usage: join [ARENA HANDLE MESSAGE]\n"), 2;
 	return tutti_fatal(send(argv[1], handle, argv[3]));
 }

@@ -37,6 +37,13 @@ TUTTI_API bool tutti_event_is_set(const tutti_event *event);
 /* Waits until the flag is set. TUTTI_ETIMEDOUT; TUTTI_EINTR: a signal handler ran meanwhile, call again. */
 TUTTI_API tutti_err tutti_event_wait(tutti_event *event, tutti_time timeout);
 
+/*
+ * A descriptor for poll, epoll and event loops: readable while the event is set, for a
+ * moment perhaps when it is not any more. Never read it. It belongs to the event handle.
+ * TUTTI_EDESCRIPTORS. A member that asks for descriptors has one helper thread.
+ */
+TUTTI_API tutti_err tutti_event_fd(tutti_event *event, int *fd);
+
 #ifdef __cplusplus
 }
 #endif

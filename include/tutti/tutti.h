@@ -12,6 +12,7 @@
 #include <tutti/block.h>
 #include <tutti/base.h>
 #include <tutti/condition.h>
+#include <tutti/descriptor.h>
 #include <tutti/error.h>
 #include <tutti/event.h>
 #include <tutti/lock.h>
@@ -25,5 +26,6 @@
 #include <tutti/semaphore.h>
 #include <tutti/task.h>
 #include <tutti/wait.h>
+#include <tutti/waitset.h>
 
 #endif

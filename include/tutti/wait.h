@@ -23,7 +23,7 @@ typedef enum tutti_spin {
 
 typedef struct tutti_wait_policy {
 	tutti_spin spin; /* TUTTI_SPIN=off|auto; default: auto */
-	tutti_time spin_max; /* longest spin; TUTTI_SPIN=MICROSECONDS; default: 50 us; at most 1 ms */
+	tutti_time spin_max; /* longest spin; TUTTI_SPIN=MICROSECONDS; default: 100 us; at most 1 ms */
 	tutti_spin same_process_spin; /* for a partner in this process; off where threads exclude each other */
 } tutti_wait_policy;
 

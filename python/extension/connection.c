@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "arguments.h"
+#include "calls.h"
 #include "connection.h"
 #include "descriptor.h"
 #include "state.h"
@@ -38,6 +39,7 @@ static int fail(PyObject *class, const char *text)
 
 static int check_open(const struct connection_object *self)
 {
+	py_count_call();
 	return self->handle >= 0 ? 0 : fail(PyExc_OSError, "handle is closed");
 }
 

@@ -36,6 +36,7 @@ static int fail(PyObject *class, const char *text)
 
 static int enter(struct pipe_object *self)
 {
+	py_count_call();
 	if (self->closed || !pipe_of(self))
 		return fail(PyExc_OSError, "handle is closed");
 	self->users++;

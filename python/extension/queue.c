@@ -10,6 +10,7 @@ static const struct py_kind kind = {.handle = handle_of_queue, .open = open_queu
 
 int queue_enter(struct queue_object *self)
 {
+	py_count_call();
 	if (self->closed || !queue_of(self)) {
 		PyErr_Format(PyExc_ValueError, "Queue %R is closed", (PyObject *)self);
 		return -1;

@@ -12,6 +12,7 @@
 #ifndef TUTTI_PYTHON_SHARED_H
 #define TUTTI_PYTHON_SHARED_H
 
+#include "calls.h"
 #include "state.h"
 
 /* What differs between the kinds of shared objects, of which `object` is the core's: a tutti_lock *, ... */
@@ -65,6 +66,7 @@ PyObject *py_shared_done(PyObject *self, tutti_err err);
 int py_shared_fail(PyObject *self);
 static inline int py_shared_check(PyObject *self)
 {
+	py_count_call();
 	return ((struct py_shared *)self)->object ? 0 : py_shared_fail(self);
 }
 

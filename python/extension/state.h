@@ -74,6 +74,7 @@ int py_add_object(PyObject *module, const char *name, PyObject *value);
 	X(shared)                                                                                                          \
 	X(forks)                                                                                                           \
 	X(arena)                                                                                                           \
+	X(calls)                                                                                                           \
 	X(lock)                                                                                                            \
 	X(rlock)                                                                                                           \
 	X(semaphore)                                                                                                       \

@@ -22,6 +22,7 @@
 #include "arena/latch.h"
 #include "arena/object.h"
 #include "arena/recover.h"
+#include "arena/station.h"
 
 static const uint64_t GIBIBYTE = 1ULL << 30;
 static const uint64_t SMALLEST = 1ULL << 20;
@@ -96,11 +97,14 @@ static struct tutti__local *map_local(void)
 	return local;
 }
 
-static tutti_err new_context(tutti_arena **result, int fd, const char *member_name)
+/* NULL and the error text if there is no memory for it. */
+static tutti_arena *new_context(int fd, const char *member_name)
 {
 	tutti_arena *arena = calloc(1, sizeof *arena);
-	if (!arena)
-		return tutti__fail_system(ENOMEM, "cannot join the arena");
+	if (!arena) {
+		tutti__fail_system(ENOMEM, "cannot join the arena");
+		return NULL;
+	}
 	arena->fd = fd;
 	snprintf(arena->member_name, sizeof arena->member_name, "%s", member_name ? member_name : tutti__program_name());
 	arena->local = map_local();
@@ -108,10 +112,10 @@ static tutti_err new_context(tutti_arena **result, int fd, const char *member_na
 		int error_number = errno;
 		arena->fd = -1; /* stays the caller's on failure */
 		free_context(arena);
-		return tutti__fail_system(error_number, "cannot map the arena's private pages");
+		tutti__fail_system(error_number, "cannot map the arena's private pages");
+		return NULL;
 	}
-	*result = arena;
-	return TUTTI_OK;
+	return arena;
 }
 
 static void use_mapping(tutti_arena *arena, struct tutti__mapping *mapping)
@@ -190,7 +194,8 @@ static void lay_out(tutti_arena *arena, const char *name, uint64_t max_bytes)
 	header->size = arena->size;
 	header->unit_count = arena->size >> TUTTI__UNIT_SHIFT;
 	header->slots = TUTTI__UNIT_SIZE;
-	header->units = header->slots + round_up(TUTTI__SLOT_COUNT * sizeof(struct tutti__slot), TUTTI__UNIT_SIZE);
+	header->stations = header->slots + round_up(TUTTI__SLOT_COUNT * sizeof(struct tutti__slot), TUTTI__UNIT_SIZE);
+	header->units = header->stations + round_up(TUTTI__STATIONS * sizeof(struct tutti__station), TUTTI__UNIT_SIZE);
 	header->owners = header->units + round_up(header->unit_count * sizeof(struct tutti__unit), TUTTI__UNIT_SIZE);
 	uint64_t owners_size = header->unit_count * TUTTI__BLOCKS_PER_UNIT * sizeof(atomic_u32);
 	header->first_unit = round_up(header->owners + owners_size, TUTTI__UNIT_SIZE) >> TUTTI__UNIT_SHIFT;
@@ -274,13 +279,12 @@ tutti_err tutti_arena_open(tutti_arena **result, const tutti_arena_options *opti
 	if (size == 0)
 		size = tutti__memory_total() > 64 * GIBIBYTE ? tutti__memory_total() : 64 * GIBIBYTE;
 	else
-		size += 32 * SMALLEST; /* the tables' room; virtual only */
+		size += 48 * SMALLEST; /* the tables' room; virtual only */
 	uint64_t max_bytes = options->max_bytes ? options->max_bytes : bytes_from_environment("TUTTI_ARENA_MAX");
-	tutti_arena *arena;
-	tutti_err err = new_context(&arena, -1, options->member_name);
-	if (err)
-		return err;
-	err = make_file(arena, name, round_up(size + size / 16, TUTTI__UNIT_SIZE), least);
+	tutti_arena *arena = new_context(-1, options->member_name);
+	if (!arena)
+		return TUTTI_ESYSTEM;
+	tutti_err err = make_file(arena, name, round_up(size + size / 16, TUTTI__UNIT_SIZE), least);
 	if (err) {
 		free_context(arena);
 		return err;
@@ -336,7 +340,8 @@ static bool has_sound_tables(const struct tutti__header *header)
 {
 	uint64_t units = header->size >> TUTTI__UNIT_SHIFT;
 	return header->unit_count == units && header->slots == TUTTI__UNIT_SIZE &&
-	       header->units >= header->slots + TUTTI__SLOT_COUNT * sizeof(struct tutti__slot) &&
+	       header->stations >= header->slots + TUTTI__SLOT_COUNT * sizeof(struct tutti__slot) &&
+	       header->units >= header->stations + TUTTI__STATIONS * sizeof(struct tutti__station) &&
 	       header->owners >= header->units + units * sizeof(struct tutti__unit) && header->first_unit < units &&
 	       header->first_unit << TUTTI__UNIT_SHIFT >=
 	           header->owners + units * TUTTI__BLOCKS_PER_UNIT * sizeof(atomic_u32);
@@ -366,7 +371,6 @@ tutti_err tutti__arena_check_file(int fd, uint32_t *arena_id)
 tutti_err tutti_arena_join_fd(tutti_arena **result, int fd, const char *member_name)
 {
 	struct stat status;
-	tutti_arena *arena;
 	uint32_t arena_id = 0;
 	tutti_err err = tutti__arena_check_file(fd, &arena_id);
 	if (err)
@@ -374,10 +378,10 @@ tutti_err tutti_arena_join_fd(tutti_arena **result, int fd, const char *member_n
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (own < 0 || fstat(own, &status) != 0)
 		return tutti__fail_system(errno, "cannot join the arena");
-	err = new_context(&arena, own, member_name);
-	if (err) {
+	tutti_arena *arena = new_context(own, member_name);
+	if (!arena) {
 		close(own);
-		return err;
+		return TUTTI_ESYSTEM;
 	}
 	if (!share_mapping(arena, arena_id) && !map_file(arena, own, (uint64_t)status.st_size)) {
 		int error_number = errno;

@@ -5,11 +5,12 @@
  *
  *   offset 0        header, one unit (64 KiB)
  *   slots           one record of 256 bytes per possible member
+ *   stations        one record of 4,160 bytes for each member or wait set that polls; see station.h
  *   units           one record of 16 bytes per unit of 64 KiB: what the unit is
  *   owners          1,024 words of 4 bytes per unit: who owns each block in it
  *   first unit ...  the heap, in units
  *
- * All four tables span the whole virtual size and cost memory only where touched.
+ * All tables span the whole virtual size and cost memory only where touched.
  *
  * Member id (31 bits, never 0): generation of the slot << 12 | slot. The same 32-bit
  * word with TUTTI__WAITERS on top is a latch's or lock's word; alone it is a block's
@@ -29,7 +30,7 @@
 #include "os/os.h"
 
 #define TUTTI__MAGIC 0x5455545449415231ULL /* "TUTTIAR1" */
-#define TUTTI__LAYOUT_VERSION 1U
+#define TUTTI__LAYOUT_VERSION 2U
 
 enum {
 	TUTTI__UNIT_SHIFT = 16,
@@ -74,7 +75,7 @@ struct tutti__header {
 	uint64_t size;
 	uint64_t unit_count;
 	uint64_t first_unit;
-	uint64_t slots, units, owners; /* offsets of the tables */
+	uint64_t slots, stations, units, owners; /* offsets of the tables */
 	uint64_t max_units;
 	uint64_t keep_units; /* free touched units that may be kept for reuse */
 	char name[TUTTI__NAME_SIZE];
@@ -82,6 +83,7 @@ struct tutti__header {
 	atomic_u32 state; /* READY is published last */
 	atomic_u32 next_generation; /* of objects */
 	atomic_u32 slot_cursor; /* where the next joiner looks first, so that slots are reused first-in first-out */
+	atomic_u32 stations_used; /* no station from here on was ever taken */
 	atomic_u64 last_sweep; /* clock time */
 	alignas(64) struct tutti__heap heap;
 };
@@ -96,7 +98,7 @@ enum { TUTTI__SLOT_FREE, TUTTI__SLOT_JOINING, TUTTI__SLOT_ALIVE, TUTTI__SLOT_CLE
 struct tutti__slot {
 	alignas(64) atomic_u64 state;
 	atomic_u32 recoverer; /* id of the member that recovers this dead one */
-	atomic_u32 doorbell; /* futex word of the member's polling helper */
+	uint32_t unused;
 	struct tutti__identity identity;
 	char name[TUTTI__NAME_SIZE];
 	atomic_u64 waiting_for; /* offset of what it sleeps on, 0 if awake */

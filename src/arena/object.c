@@ -36,6 +36,7 @@ tutti_err tutti__object_create(tutti_arena *arena, enum tutti__kind_number kind,
 	clear_body(*object, size);
 	store_relaxed(&(*object)->generation, fetch_add_relaxed(&arena->header->next_generation, 1) + 1);
 	store_relaxed(&(*object)->more, 0);
+	store_relaxed(&(*object)->pollable.armed, 0);
 	for (int i = 0; i < TUTTI__OBJECT_HOLDERS; i++)
 		store_relaxed(&(*object)->holders[i], 0);
 	(*object)->creator = (int32_t)getpid();
@@ -65,14 +66,23 @@ void tutti__object_publish(tutti_arena *arena, enum tutti__kind_number kind, str
 	tutti__block_set_owner(arena, offset, TUTTI__SHARED);
 }
 
+/*
+ * A chained block of holder words. Who looks beside a destroyer, or repeats what a dead member had done, may find an
+ * object that is just going: then the chain may lead anywhere. What is read there is of no consequence, as the object's
+ * state has changed; but it must be within the arena.
+ */
+static bool is_block(const tutti_arena *arena, uint64_t more)
+{
+	return more != 0 && tutti__block_is(arena, more, TUTTI__KIND_RAW);
+}
+
 /* Visits every holder word; stops at and returns the first for which it changed `from` to `to` (or saw it, if equal). */
 static bool replace_holder(const tutti_arena *arena, struct tutti__object *object, uint32_t from, uint32_t to)
 {
 	for (int i = 0; i < TUTTI__OBJECT_HOLDERS; i++)
 		if (load_acquire(&object->holders[i]) == from && cas_u32(&object->holders[i], from, to))
 			return true;
-	/* The check: who repeats what a dead member had done may look at an object that is gone by now. */
-	for (uint64_t more = load_acquire(&object->more); more && tutti__block_is(arena, more, TUTTI__KIND_RAW);) {
+	for (uint64_t more = load_acquire(&object->more); is_block(arena, more);) {
 		struct tutti__more_holders *block = tutti__at(arena, more);
 		for (int i = 0; i < TUTTI__MORE_HOLDERS; i++)
 			if (load_acquire(&block->holders[i]) == from && cas_u32(&block->holders[i], from, to))
@@ -87,7 +97,7 @@ static bool has_holders(const tutti_arena *arena, struct tutti__object *object)
 	for (int i = 0; i < TUTTI__OBJECT_HOLDERS; i++)
 		if (load_acquire(&object->holders[i]))
 			return true;
-	for (uint64_t more = load_acquire(&object->more); more;) {
+	for (uint64_t more = load_acquire(&object->more); is_block(arena, more);) {
 		struct tutti__more_holders *block = tutti__at(arena, more);
 		for (int i = 0; i < TUTTI__MORE_HOLDERS; i++)
 			if (load_acquire(&block->holders[i]))
@@ -338,7 +348,7 @@ tutti_err tutti_renew(void *object)
 
 static void reassert_holder_blocks(tutti_arena *arena, struct tutti__object *object, uint32_t dead)
 {
-	for (uint64_t more = load_acquire(&object->more); more;) {
+	for (uint64_t more = load_acquire(&object->more); is_block(arena, more);) {
 		cas_u32(tutti__block_owner(arena, more), dead, TUTTI__SHARED);
 		more = load_acquire(&((struct tutti__more_holders *)tutti__at(arena, more))->next);
 	}

@@ -26,6 +26,7 @@
 
 #include "arena/block.h"
 #include "arena/member.h"
+#include "arena/station.h"
 
 enum { TUTTI__OBJECT_HOLDERS = 12, TUTTI__MORE_HOLDERS = 510 };
 enum { TUTTI__OBJECT_NONE, TUTTI__OBJECT_LIVE, TUTTI__OBJECT_DYING };
@@ -38,7 +39,7 @@ struct tutti__object {
 	atomic_u32 holders[TUTTI__OBJECT_HOLDERS];
 	char name[TUTTI__NAME_SIZE];
 	uint64_t next_condemned; /* a list of the destroyer's; nobody else looks */
-	uint8_t reserved[8];
+	struct tutti__pollable pollable; /* who polls it, for kinds that have no better place for this word */
 };
 _Static_assert(sizeof(struct tutti__object) == 128, "an object's head is two cache lines");
 
@@ -47,6 +48,8 @@ struct tutti__more_holders {
 	uint64_t reserved;
 	atomic_u32 holders[TUTTI__MORE_HOLDERS];
 };
+
+struct tutti__watch;
 
 /* What floor 1 must know of a kind of blocks. One for each enum tutti__kind_number but RAW; see kinds.c. */
 struct tutti__kind {
@@ -63,6 +66,11 @@ struct tutti__kind {
 	 * Takes no latch: it may run in a recovery, before what the dead left under that latch is repaired.
 	 */
 	void (*destroy)(tutti_arena *arena, uint64_t offset);
+	/*
+	 * How to wait for an object (poller.h), given its public handle; refuses one through which it cannot be waited
+	 * for. NULL: nobody can poll this kind. Takes no lock.
+	 */
+	tutti_err (*watch)(void *handle, struct tutti__watch *watch);
 };
 
 /*

@@ -2,6 +2,7 @@
 #include "arena/recover.h"
 #include "arena/heap.h"
 #include "arena/object.h"
+#include "arena/station.h"
 #include "os/seeded_bug.h"
 
 static uint32_t span_length(const tutti_arena *arena, uint64_t unit, uint32_t *block_size)
@@ -130,6 +131,7 @@ bool tutti__recover(tutti_arena *arena, uint32_t id, bool clean)
 		recover_kinds(arena, &death, true);
 		if (!TUTTI__BUG(33))
 			recover_kinds(arena, &death, false);
+		tutti__stations_recover(arena, id);
 		sweep_blocks(arena, id);
 		free_slot(slot, id);
 	}

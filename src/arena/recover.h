@@ -8,7 +8,8 @@
  *  2. the heap, if the dead held its latch;
  *  3. every object: repair what its latches guarded, finish or undo what was half
  *     done, clear holder words; blocks that fall to nobody are given to the dead id;
- *     then the blocks of the other kinds (jobs, parcels), which hang on objects;
+ *     then the blocks of the other kinds (jobs, parcels), which hang on objects
+ *     (and the stations at which it polled are free again);
  *  4. sweep: every owner word with the dead id becomes 0; its spans become anybody's;
  *  5. slot: next generation, FREE: one store, after which the id names nobody.
  *

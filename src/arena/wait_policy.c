@@ -13,7 +13,7 @@
 
 #include "arena/wait.h"
 
-enum { KNOWN = 1, SAME_PROCESS = 2, SPIN_SHIFT = 2, DEFAULT_SPIN = 50000 };
+enum { KNOWN = 1, SAME_PROCESS = 2, SPIN_SHIFT = 2, DEFAULT_SPIN = 100000 }; /* twice what a wake across CPUs costs */
 static const int64_t LONGEST_SPIN = 1000000; /* as long as a spinner's claim counts */
 
 static atomic_u64 policy_word;

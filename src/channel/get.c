@@ -10,13 +10,13 @@
 /* What a getter wants, and what it got. */
 struct request {
 	bool copy; /* into the buffer; else into a block */
+	bool is_parcel; /* `block` is one */
 	void *buffer;
 	uint64_t capacity;
 	atomic_u64 *claim; /* note the message here first, if not NULL */
 	uint64_t room; /* a block of the caller's for an inline message, 0: none */
 	uint64_t room_size;
-	uint64_t block; /* the message's own block, if it had one */
-	uint64_t parcel; /* or its parcel */
+	uint64_t block; /* the message's own block or parcel, if it had one */
 	uint64_t size;
 	uint32_t encoding;
 	uint64_t drained; /* a segment that became the caller's, to be freed without the latch */
@@ -67,6 +67,15 @@ static void commit_get(struct tutti__queue *shared, uint64_t next, uint64_t size
 	store_release(&shared->got.bytes, bytes);
 }
 
+/* Asks for the next message's lines while the latch's release waits, if it is there: else they are the putter's yet. */
+NO_THREAD_SANITIZER static void prefetch_next(tutti_arena *arena, uint64_t position)
+{
+	const unsigned char *next = tutti__at(arena, position);
+	uint64_t header = load_relaxed(tutti__header_at(arena, position));
+	if (tutti__header_kind(header) == TUTTI__ENTRY_INLINE)
+		prefetch_to_read(next + CACHE_LINE, next + CACHE_LINE + (header >> 32));
+}
+
 static void note_claim(const struct request *request, const uint64_t *payload)
 {
 	store_release(&request->claim[1], payload[1]);
@@ -82,7 +91,7 @@ static enum take_result take_inline(tutti_arena *arena, uint64_t head, struct re
 		return NEEDS_ROOM;
 	if (request->size)
 		memcpy(request->copy ? request->buffer : tutti__at(arena, request->room), payload, request->size);
-	if (request->claim)
+	if (request->claim && !TUTTI__BUG(43))
 		note_claim(request, payload);
 	return TAKEN;
 }
@@ -102,17 +111,14 @@ static enum take_result take_parcel(tutti_arena *arena, struct tutti__queue *sha
                                     struct request *request)
 {
 	struct tutti__block_entry *entry = tutti__at(arena, head + TUTTI__HEADER_SIZE);
-	uint64_t next = head + tutti__entry_size(sizeof *entry);
 	if (request->copy && request->size > request->capacity)
 		return TOO_BIG;
-	request->parcel = entry->offset;
+	request->block = entry->offset;
+	request->is_parcel = true;
 	if (shared->is_joinable)
-		tutti__item_begin(arena, shared, id, request->parcel, next);
+		tutti__item_begin(arena, shared, id, entry->offset, head + tutti__entry_size(sizeof *entry));
 	else
-		tutti__block_set_owner(arena, request->parcel, id);
-	commit_get(shared, next, request->size);
-	if (shared->is_joinable)
-		tutti__item_finish(arena, shared, request->parcel);
+		tutti__block_set_owner(arena, entry->offset, id);
 	return TAKEN;
 }
 
@@ -126,7 +132,8 @@ static enum take_result take_given_back(tutti_arena *arena, struct tutti__queue 
 	request->size = tutti__parcel_at(arena, parcel)->size;
 	if (request->copy && request->size > request->capacity)
 		return TOO_BIG;
-	request->parcel = parcel;
+	request->block = parcel;
+	request->is_parcel = true;
 	tutti__given_back_take(arena, id, parcel);
 	return TAKEN;
 }
@@ -153,14 +160,23 @@ static enum take_result take(tutti_arena *arena, struct tutti__queue *shared, ui
 	}
 	uint64_t extent = tutti__entry_extent(arena, head, header, &request->size);
 	request->encoding = tutti__header_encoding(header);
-	if (unlikely(tutti__header_kind(header) == TUTTI__ENTRY_PARCEL))
-		return take_parcel(arena, shared, head, id, request);
-	enum take_result result = tutti__header_kind(header) == TUTTI__ENTRY_INLINE ? take_inline(arena, head, request)
-	                                                                            : take_block(arena, head, id, request);
-	if (result == TAKEN)
+	enum take_result result;
+	if (likely(tutti__header_kind(header) == TUTTI__ENTRY_INLINE))
+		result = take_inline(arena, head, request);
+	else if (tutti__header_kind(header) == TUTTI__ENTRY_BLOCK)
+		result = take_block(arena, head, id, request);
+	else
+		result = take_parcel(arena, shared, head, id, request);
+	if (result == TAKEN) {
 		commit_get(shared, head + extent, request->size);
+		prefetch_next(arena, head + extent);
+	}
+	if (unlikely(request->is_parcel) && shared->is_joinable)
+		tutti__item_finish(arena, shared, request->block);
 	if (TUTTI__BUG(6) && result == TAKEN && request->block)
 		tutti__block_set_owner(arena, request->block, id);
+	if (TUTTI__BUG(43) && result == TAKEN && request->claim)
+		note_claim(request, request->buffer);
 	return result;
 }
 
@@ -220,16 +236,21 @@ struct item_question {
 	struct tutti__queue *shared;
 };
 
+/* Asks for the line behind the header's too: a message of 64 bytes lies on both, and they come at the same time. */
 static bool item_is_ready(void *context)
 {
 	struct item_question *question = context;
+	const unsigned char *head = tutti__at(question->arena, load_relaxed(&question->shared->got.position));
+	prefetch_to_read(head + CACHE_LINE, head + CACHE_LINE + 1);
 	return tutti__queue_is_ready(question->arena, question->shared);
 }
 
 static tutti_err fail_empty(tutti_queue *queue)
 {
-	if (queue->source)
-		tutti__poll_source_clear(queue->source);
+	tutti__poll_refresh(&queue->polls);
+	/* Who asks without waiting must see in time what the dead give back. */
+	if (queue->shared->is_joinable)
+		tutti__look_after_the_dead(queue->reference.arena);
 	return tutti__fail_plain(TUTTI_EEMPTY, "nothing is in the queue. Wait longer, or put something.");
 }
 
@@ -324,13 +345,13 @@ tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time
 			drop_unused_room(arena, &request);
 		request.copy = request.buffer != NULL;
 	} while (err == TUTTI_ETOOBIG);
-	if (err || request.block || request.parcel)
+	if (err || request.block)
 		drop_unused_room(arena, &request);
 	*message = (tutti_message){0};
 	if (err)
 		return err;
-	if (unlikely(request.parcel))
-		return tutti__parcel_deliver(queue, request.parcel, message);
+	if (unlikely(request.is_parcel))
+		return tutti__parcel_deliver(queue, request.block, message);
 	message->arena = arena;
 	message->encoding = request.encoding;
 	message->block = request.block ? request.block : request.room;
@@ -348,17 +369,24 @@ void tutti_message_release(tutti_message *message)
 	*message = (tutti_message){0};
 }
 
+/* Of a message with a block or a parcel, which was taken. Kept out of the way of small ones. */
+__attribute__((noinline)) static void copy_out(tutti_queue *queue, const struct request *request, void *buffer)
+{
+	tutti_arena *arena = queue->reference.arena;
+	if (request->is_parcel) {
+		tutti__parcel_deliver_into(queue, request->block, buffer);
+		return;
+	}
+	memcpy(buffer, tutti__at(arena, request->block), request->size);
+	tutti__block_free(arena, request->block);
+}
+
 tutti_err tutti_queue_get_into(tutti_queue *queue, void *buffer, size_t capacity, size_t *size, tutti_time timeout)
 {
 	struct request request = {.copy = true, .buffer = buffer, .capacity = capacity};
 	tutti_err err = get(queue, &request, timeout);
-	if (err == TUTTI_OK && request.block) {
-		tutti_arena *arena = queue->reference.arena;
-		memcpy(buffer, tutti__at(arena, request.block), request.size);
-		tutti__block_free(arena, request.block);
-	}
-	if (err == TUTTI_OK && unlikely(request.parcel))
-		tutti__parcel_deliver_into(queue, request.parcel, buffer);
+	if (unlikely(request.block))
+		copy_out(queue, &request, buffer);
 	if (size)
 		*size = err == TUTTI_OK || err == TUTTI_ETOOBIG ? request.size : 0;
 	return err;
@@ -368,7 +396,7 @@ tutti_err tutti__queue_take(tutti_queue *queue, uint64_t *parcel)
 {
 	struct request request = {.copy = true, .capacity = UINT64_MAX};
 	tutti_err err = get(queue, &request, TUTTI_NOW);
-	*parcel = request.parcel;
+	*parcel = request.block;
 	return err;
 }
 

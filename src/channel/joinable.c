@@ -23,7 +23,7 @@ static atomic_u64 *link_behind(tutti_arena *arena, struct tutti__queue *shared, 
 void tutti__item_begin(tutti_arena *arena, struct tutti__queue *shared, uint32_t id, uint64_t parcel, uint64_t position)
 {
 	struct tutti__parcel *item = tutti__parcel_at(arena, parcel);
-	item->queue = tutti__offset(arena, shared);
+	store_relaxed(&item->queue, tutti__offset(arena, shared));
 	store_relaxed(&item->next, 0);
 	store_relaxed(&item->previous, load_relaxed(&shared->open_last));
 	store_relaxed(&item->value, position);
@@ -218,8 +218,7 @@ static void announce_given_back(tutti_arena *arena, struct tutti__queue *shared)
 	tutti__wake_all(&shared->items);
 	if (load_relaxed(&shared->is_shut) == TUTTI__IS_DROPPED)
 		tutti__wake_all(&shared->done);
-	if (load_relaxed(&shared->polled))
-		tutti__queue_ring(arena, shared);
+	tutti__ring(arena, &shared->pollable);
 }
 
 /* The copy was made, or it failed: then anybody may have the item. */
@@ -342,6 +341,8 @@ static tutti_err wait_until_done(tutti_queue *queue, int64_t deadline, uint64_t 
 	                                 .deadline = deadline};
 	const char *name = queue->shared->object.name;
 	tutti_err err = deadline <= 0 ? TUTTI_ETIMEDOUT : tutti__wait_at(&waiting, &queue->shared->done);
+	if (err == TUTTI_ETIMEDOUT)
+		tutti__look_after_the_dead(queue->reference.arena);
 	if (err == TUTTI_EINTR)
 		return tutti__fail(err, "a signal handler ran while joining queue \"%s\". Join again.", name);
 	if (err == TUTTI_ETIMEDOUT)
@@ -398,12 +399,16 @@ void tutti__item_recover(tutti_arena *arena, uint64_t parcel, uint32_t dead, boo
 	struct tutti__parcel *item = tutti__parcel_at(arena, parcel);
 	uint64_t state = load_acquire(&item->state);
 	unsigned status = tutti__item_status(state);
+	struct tutti__queue *shared = tutti__at(arena, load_relaxed(&item->queue));
+	/* Who gave it back may have been killed before the mark: then nobody would look. */
+	if (status == TUTTI__ITEM_GIVEN_BACK && load_acquire(&shared->given_back) == 0)
+		announce_given_back(arena, shared);
 	if (tutti__item_holder(state) != dead || (status != TUTTI__ITEM_TAKING && status != TUTTI__ITEM_OPEN))
 		return;
 	uint64_t next = clean ? make_state(TUTTI__ITEM_OPEN, redelivered_of(state), TUTTI__KEPT)
 	                      : make_state(TUTTI__ITEM_GIVEN_BACK, TUTTI__ITEM_REDELIVERED, 0);
 	if (cas_u64(&item->state, state, next) && !clean)
-		announce_given_back(arena, tutti__at(arena, item->queue));
+		announce_given_back(arena, shared);
 }
 
 void tutti__joinable_destroy(tutti_arena *arena, struct tutti__queue *shared)

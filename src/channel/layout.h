@@ -51,10 +51,11 @@
 
 #include "arena/latch.h"
 #include "arena/object.h"
+#include "arena/station.h"
 #include "arena/wait.h"
 
 enum { TUTTI__ENTRY_INLINE = 1, TUTTI__ENTRY_BLOCK, TUTTI__ENTRY_END, TUTTI__ENTRY_PARCEL };
-enum { TUTTI__INLINE_MAX = 4096, TUTTI__SEGMENT_MIN = 256, TUTTI__SEGMENT_MAX = 65536, TUTTI__POLLERS = 8 };
+enum { TUTTI__INLINE_MAX = 4096, TUTTI__SEGMENT_MIN = 256, TUTTI__SEGMENT_MAX = 65536 };
 
 enum tutti__shut { TUTTI__IS_OPEN, TUTTI__IS_SHUT, TUTTI__IS_DROPPED /* and what is given back is dropped */ };
 
@@ -78,6 +79,8 @@ struct tutti__queue {
 	atomic_u64 tail_end; /* where the tail segment's last header may lie */
 	atomic_u64 pending; /* a block on its way in */
 	atomic_u64 pending_segment;
+	/* What the getters had done when the putters last looked: the least that they have done by now. */
+	atomic_u64 seen_count, seen_bytes;
 	struct tutti__wait_hints room_hints;
 	/* Written by getters. */
 	alignas(64) struct tutti__latch get_latch;
@@ -87,9 +90,8 @@ struct tutti__queue {
 	/* Read by all at each operation, rarely written. */
 	alignas(64) struct tutti__wait_point items; /* getters wait here */
 	struct tutti__wait_point room; /* putters wait here */
+	struct tutti__pollable pollable; /* here: this line is read by each put anyway */
 	atomic_u32 is_shut; /* enum tutti__shut */
-	atomic_u32 polled; /* 1: some poller wants a ring */
-	atomic_u32 pollers[TUTTI__POLLERS]; /* ids of the members that want one */
 	/* Of a joinable queue: joinable.h. */
 	alignas(64) atomic_u64 done_count;
 	atomic_u64 open_first, open_last;

@@ -33,7 +33,7 @@ struct tutti__parcel {
 	atomic_u64 state;
 	atomic_u64 next;
 	atomic_u64 previous, value;
-	uint64_t queue;
+	atomic_u64 queue;
 	/* Of every parcel. */
 	uint64_t size; /* payload */
 	atomic_u64 body; /* 0: the payload is in the parcel */

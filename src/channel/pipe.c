@@ -42,11 +42,10 @@ static void shut_queue(tutti_arena *arena, tutti_handle queue, uint32_t holder)
 static void destroy(tutti_arena *arena, uint64_t offset)
 {
 	struct tutti__pipe_end *end = tutti__at(arena, offset);
-	shut_queue(arena, end->queues[TUTTI__PIPE_OUT], tutti__block_holder(offset));
+	/* In this order: whom the other end's TUTTI_EOF has reached is refused when it sends, even if we die here. */
 	shut_queue(arena, end->queues[TUTTI__PIPE_IN], tutti__block_holder(offset));
+	shut_queue(arena, end->queues[TUTTI__PIPE_OUT], tutti__block_holder(offset));
 }
-
-const struct tutti__kind tutti__pipe_kind = {.name = "pipe", .is_object = true, .destroy = destroy};
 
 /* The end's words in its queues. */
 static tutti_err hold_queues(tutti_pipe *end)
@@ -186,18 +185,29 @@ static tutti_err use(tutti_pipe *end, int way)
 	                   way == TUTTI__PIPE_OUT ? "receives" : "sends");
 }
 
+/* Says of the pipe what its queue has answered. Who asks without waiting must see in time that the other end is dead. */
 static tutti_err explain(const tutti_pipe *end, tutti_err err)
 {
-	if (err == TUTTI_ESHUTDOWN)
+	const char *name = end->shared->object.name;
+	if (err == TUTTI_EEMPTY || err == TUTTI_EFULL)
+		tutti__look_after_the_dead(end->reference.arena);
+	switch (err) {
+	case TUTTI_EEMPTY:
+		return tutti__fail_plain(err, "nothing is in the pipe. Wait longer, or send something.");
+	case TUTTI_EFULL:
+		return tutti__fail(err, "pipe \"%s\" is full. Raise max_items or max_bytes, or receive at the other end.",
+		                   name);
+	case TUTTI_ESHUTDOWN:
 		return tutti__fail(
-			err, "the other end of pipe \"%s\" was closed, or its last holder ended: nobody would receive it.",
-			end->shared->object.name);
-	if (err == TUTTI_EOF)
+			err, "the other end of pipe \"%s\" was closed, or its last holder ended: nobody would receive it.", name);
+	case TUTTI_EOF:
 		return tutti__fail(err,
 		                   "the other end of pipe \"%s\" was closed, or its last holder ended, and everything was "
 		                   "received.",
-		                   end->shared->object.name);
-	return err;
+		                   name);
+	default:
+		return err;
+	}
 }
 
 tutti_err tutti_pipe_send_with(tutti_pipe *end, const tutti_view *parts, size_t count, tutti_encoding encoding,
@@ -246,7 +256,14 @@ tutti_err tutti_pipe_receive_into(tutti_pipe *end, void *buffer, size_t capacity
 tutti_err tutti_pipe_poll(tutti_pipe *end, tutti_time timeout)
 {
 	tutti_err err = use(end, TUTTI__PIPE_IN);
-	return err ? err : tutti__queue_wait_ready(end->queues[TUTTI__PIPE_IN], timeout);
+	return explain(end, err ? err : tutti__queue_wait_ready(end->queues[TUTTI__PIPE_IN], timeout));
+}
+
+static tutti_err watch(void *handle, struct tutti__watch *watch)
+{
+	tutti_pipe *end = handle;
+	tutti_err err = use(end, TUTTI__PIPE_IN);
+	return err ? err : tutti__queue_watch(end->queues[TUTTI__PIPE_IN], watch);
 }
 
 tutti_err tutti_pipe_fd(tutti_pipe *end, int *fd)
@@ -254,3 +271,5 @@ tutti_err tutti_pipe_fd(tutti_pipe *end, int *fd)
 	tutti_err err = use(end, TUTTI__PIPE_IN);
 	return err ? err : tutti_queue_fd(end->queues[TUTTI__PIPE_IN], fd);
 }
+
+const struct tutti__kind tutti__pipe_kind = {.name = "pipe", .is_object = true, .destroy = destroy, .watch = watch};

@@ -12,10 +12,8 @@ struct letter {
 	size_t count;
 	uint64_t size; /* of all parts */
 	uint32_t encoding;
+	bool is_parcel; /* the block is a parcel */
 	uint64_t block; /* holds the payload if it is not inline; the caller's own until committed */
-	bool is_parcel; /* that block is a parcel */
-	const tutti_handle *carried;
-	size_t carried_count;
 };
 
 /* Why an entry did not go in. */
@@ -39,14 +37,66 @@ static void copy_parts(unsigned char *to, const struct letter *letter)
 	}
 }
 
-static bool has_room(const struct tutti__queue *shared, uint64_t size)
+/*
+ * The bytes of a payload at `payload` that share the header's cache line. A getter that
+ * waits looks at that line all the time: it is written last and at one go, together with
+ * the header, so that it crosses to the getter once.
+ */
+static uint64_t beside_header(const unsigned char *payload, const struct letter *letter)
 {
-	if (shared->max_items == UINT64_MAX && shared->max_bytes == UINT64_MAX)
-		return true;
-	uint64_t items = load_relaxed(&shared->put.count) - load_acquire(&shared->got.count);
-	uint64_t bytes = load_relaxed(&shared->put.bytes) - load_acquire(&shared->got.bytes);
+	uint64_t rest = CACHE_LINE - ((uintptr_t)payload - TUTTI__HEADER_SIZE) % CACHE_LINE - TUTTI__HEADER_SIZE;
+	return rest < letter->size ? rest : letter->size;
+}
+
+static void copy_beyond_line(unsigned char *payload, const struct letter *letter)
+{
+	if (letter->count > 1) {
+		copy_parts(payload, letter);
+		return;
+	}
+	uint64_t first = beside_header(payload, letter);
+	if (letter->size > first)
+		memcpy(payload + first, (const unsigned char *)letter->parts->data + first, letter->size - first);
+}
+
+static void copy_beside_header(unsigned char *payload, const struct letter *letter)
+{
+	if (letter->count == 1 && letter->size)
+		memcpy(payload, letter->parts->data, beside_header(payload, letter));
+}
+
+static bool is_bounded(const struct tutti__queue *shared)
+{
+	return shared->max_items != UINT64_MAX || shared->max_bytes != UINT64_MAX;
+}
+
+/* If the getters have got `count` messages with `bytes`. */
+static bool fits(const struct tutti__queue *shared, uint64_t size, uint64_t count, uint64_t bytes)
+{
+	uint64_t items = load_relaxed(&shared->put.count) - count;
+	bytes = load_relaxed(&shared->put.bytes) - bytes;
 	return items < shared->max_items &&
 	       (items == 0 || (bytes <= shared->max_bytes && size <= shared->max_bytes - bytes));
+}
+
+static bool has_room(const struct tutti__queue *shared, uint64_t size)
+{
+	return !is_bounded(shared) ||
+	       fits(shared, size, load_acquire(&shared->got.count), load_acquire(&shared->got.bytes));
+}
+
+/*
+ * Under the latch: the same, and the getters' line is read only when what was seen there last
+ * time does not do. Looked at by each put it would cross between the CPUs twice a message.
+ * Bytes first, as the getter stores them last: so the two never say more than was got.
+ */
+static bool find_room(struct tutti__queue *shared, uint64_t size)
+{
+	if (!is_bounded(shared) || fits(shared, size, load_relaxed(&shared->seen_count), load_relaxed(&shared->seen_bytes)))
+		return true;
+	store_relaxed(&shared->seen_bytes, load_acquire(&shared->got.bytes));
+	store_relaxed(&shared->seen_count, load_acquire(&shared->got.count));
+	return fits(shared, size, load_relaxed(&shared->seen_count), load_relaxed(&shared->seen_bytes));
 }
 
 /* Under the latch: the segment, the caller's own, becomes the chain's last. */
@@ -67,6 +117,18 @@ static void link_segment(tutti_arena *arena, struct tutti__queue *shared, uint64
 	store_release(&shared->put.position, segment + TUTTI__SEGMENT_HEAD);
 }
 
+/*
+ * The next message is probably like this one: its lines are asked for now, so that they
+ * come while the latch's release waits for ours to go. Not the one that a waiting getter looks at.
+ */
+static void prefetch_next(tutti_arena *arena, const struct tutti__queue *shared, uint64_t next, uint64_t entry_size)
+{
+	const unsigned char *from = tutti__at(arena, next + CACHE_LINE);
+	const unsigned char *end = tutti__at(arena, load_relaxed(&shared->tail_end) + TUTTI__HEADER_SIZE);
+	const unsigned char *to = from + entry_size;
+	prefetch_to_write(from, to < end ? to : end);
+}
+
 /* Under the latch, with room in the tail segment. */
 static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const struct letter *letter)
 {
@@ -82,7 +144,7 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 		store_release(tutti__header_at(arena, tail),
 		              tutti__header_make(kind, letter->encoding, kind == TUTTI__ENTRY_INLINE ? letter->size : 0));
 	if (kind == TUTTI__ENTRY_INLINE)
-		copy_parts(payload, letter);
+		copy_beyond_line(payload, letter);
 	else
 		*(struct tutti__block_entry *)payload = (struct tutti__block_entry){letter->block, letter->size};
 	store_relaxed(tutti__header_at(arena, next), 0);
@@ -96,6 +158,8 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 		tutti__block_set_owner(arena, letter->block, TUTTI__SHARED);
 		if (TUTTI__BUG(3))
 			store_release(&shared->pending, 0);
+	} else {
+		copy_beside_header(payload, letter);
 	}
 	/* COMMIT. Release: pairs with the getter's acquire of the header; makes the payload visible. */
 	store_release(tutti__header_at(arena, tail),
@@ -105,6 +169,7 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 	store_release(&shared->put.position, next);
 	store_release(&shared->put.count, count);
 	store_release(&shared->put.bytes, bytes);
+	prefetch_next(arena, shared, next, next - tail);
 }
 
 /* Under the latch. `*spare` is a segment of the caller's, taken if needed and then set to 0. */
@@ -113,7 +178,7 @@ static enum append_result append(tutti_arena *arena, struct tutti__queue *shared
 {
 	if (unlikely(load_relaxed(&shared->is_shut)))
 		return IS_SHUT;
-	if (unlikely(!has_room(shared, letter->size)))
+	if (unlikely(!find_room(shared, letter->size)))
 		return NO_ROOM;
 	if (unlikely(load_relaxed(&shared->put.position) + entry_size_of(letter) > load_relaxed(&shared->tail_end))) {
 		if (*spare == 0 ||
@@ -203,8 +268,7 @@ static tutti_err wait_for_room(tutti_queue *queue, uint64_t size, int64_t deadli
 static void announce(tutti_arena *arena, struct tutti__queue *shared)
 {
 	tutti__wake_one(&shared->items, &shared->item_hints);
-	if (unlikely(load_relaxed(&shared->polled)))
-		tutti__queue_ring(arena, shared);
+	tutti__ring(arena, &shared->pollable);
 	tutti__count_operation(arena);
 }
 
@@ -276,14 +340,15 @@ static tutti_err check_size(const struct tutti__queue *shared, uint64_t size)
 	                   (unsigned long long)size, shared->object.name, (unsigned long long)shared->max_message);
 }
 
-static tutti_err prepare_parcel(tutti_queue *queue, struct letter *letter, int64_t deadline)
+static tutti_err prepare_parcel(tutti_queue *queue, struct letter *letter, const tutti_handle *carried,
+                                size_t carried_count, tutti_time timeout)
 {
 	tutti_arena *arena = queue->reference.arena;
 	tutti_err err;
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout);
 	if (tutti__use(&queue->reference, &err) == 0)
 		return err;
-	err =
-		tutti__parcel_create(arena, letter->carried, letter->carried_count, letter->size, 0, deadline, &letter->block);
+	err = tutti__parcel_create(arena, carried, carried_count, letter->size, 0, deadline, &letter->block);
 	if (err) {
 		letter->block = 0;
 		return err;
@@ -301,35 +366,37 @@ static void drop_letter(tutti_queue *queue, const struct letter *letter)
 		(letter->is_parcel ? tutti__parcel_free : tutti__block_free)(queue->reference.arena, letter->block);
 }
 
+static tutti_err measure(const tutti_queue *queue, struct letter *letter)
+{
+	letter->size = 0;
+	for (size_t i = 0; i < letter->count; i++)
+		letter->size += letter->parts[i].size;
+	return check_size(queue->shared, letter->size);
+}
+
 /* Fills in size and, for a large message, a block with its bytes. */
 static tutti_err prepare(tutti_queue *queue, struct letter *letter, tutti_time timeout)
 {
 	tutti_arena *arena = queue->reference.arena;
-	letter->size = 0;
-	for (size_t i = 0; i < letter->count; i++)
-		letter->size += letter->parts[i].size;
-	tutti_err err = check_size(queue->shared, letter->size);
-	bool is_parcel = queue->shared->is_joinable || letter->carried_count;
-	if (likely(err || (letter->size <= TUTTI__INLINE_MAX && !is_parcel)))
+	tutti_err err = measure(queue, letter);
+	if (unlikely(queue->shared->is_joinable))
+		return err ? err : prepare_parcel(queue, letter, NULL, 0, timeout);
+	if (likely(err || letter->size <= TUTTI__INLINE_MAX))
 		return err;
 	if (tutti__use(&queue->reference, &err) == 0)
 		return err;
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout);
-	if (is_parcel)
-		return prepare_parcel(queue, letter, deadline);
 	err = tutti__block_alloc(arena, TUTTI__KIND_RAW, letter->size, deadline, &letter->block);
 	if (!err)
 		copy_parts(tutti__at(arena, letter->block), letter);
 	return err;
 }
 
-static tutti_err put_one(tutti_queue *queue, struct letter *letter, tutti_time timeout)
+/* A letter that has been prepared. */
+static tutti_err put_one(tutti_queue *queue, const struct letter *letter, tutti_time timeout)
 {
 	size_t done = 0;
-	tutti_err err = prepare(queue, letter, timeout);
-	if (err)
-		return err;
-	err = put_letters(queue, letter, 1, &done, timeout);
+	tutti_err err = put_letters(queue, letter, 1, &done, timeout);
 	if (unlikely(done == 0))
 		drop_letter(queue, letter);
 	return err;
@@ -339,21 +406,23 @@ tutti_err tutti_queue_put_gather(tutti_queue *queue, const tutti_view *parts, si
                                  tutti_time timeout)
 {
 	struct letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
-	return put_one(queue, &letter, timeout);
+	tutti_err err = prepare(queue, &letter, timeout);
+	return err ? err : put_one(queue, &letter, timeout);
 }
 
 tutti_err tutti_queue_put_with(tutti_queue *queue, const tutti_view *parts, size_t count, tutti_encoding encoding,
                                const tutti_handle *carried, size_t carried_count, tutti_time timeout)
 {
-	struct letter letter = {.parts = parts,
-	                        .count = count,
-	                        .encoding = (uint32_t)encoding,
-	                        .carried = carried,
-	                        .carried_count = carried_count};
+	struct letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
+	if (carried_count == 0)
+		return tutti_queue_put_gather(queue, parts, count, encoding, timeout);
 	if (carried_count > TUTTI__CARRIED_MAX)
 		return tutti__fail(TUTTI_EINVAL, "a message carries at most %d handles, not %zu. Send several.",
 		                   TUTTI__CARRIED_MAX, carried_count);
-	return put_one(queue, &letter, timeout);
+	tutti_err err = measure(queue, &letter);
+	if (!err)
+		err = prepare_parcel(queue, &letter, carried, carried_count, timeout);
+	return err ? err : put_one(queue, &letter, timeout);
 }
 
 tutti_err tutti_queue_put(tutti_queue *queue, const void *data, size_t size, tutti_time timeout)

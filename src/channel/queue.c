@@ -96,8 +96,7 @@ void tutti_queue_close(tutti_queue *queue)
 {
 	if (!queue)
 		return;
-	if (queue->source)
-		tutti__poll_source_close(queue->source);
+	tutti__poll_list_close(&queue->polls);
 	tutti__reference_close(&queue->reference);
 	free(queue);
 }
@@ -118,8 +117,7 @@ static void announce_shutdown(tutti_arena *arena, struct tutti__queue *shared)
 {
 	tutti__wake_all(&shared->items);
 	tutti__wake_all(&shared->room);
-	if (load_relaxed(&shared->polled))
-		tutti__queue_ring(arena, shared);
+	tutti__ring(arena, &shared->pollable);
 }
 
 void tutti__queue_shut(tutti_arena *arena, struct tutti__queue *shared)
@@ -161,6 +159,31 @@ tutti_err tutti_queue_shutdown_now(tutti_queue *queue)
 	return err == TUTTI_EOF ? TUTTI_OK : err;
 }
 
+static bool is_ready(void *context)
+{
+	tutti_queue *queue = context;
+	return tutti__queue_is_ready(queue->reference.arena, queue->shared);
+}
+
+tutti_err tutti__queue_watch(tutti_queue *queue, struct tutti__watch *watch)
+{
+	tutti_err err = TUTTI_OK;
+	if (tutti__use(&queue->reference, &err) == 0)
+		return err;
+	*watch = (struct tutti__watch){&queue->shared->pollable, is_ready, queue, &queue->polls};
+	return TUTTI_OK;
+}
+
+static tutti_err watch_queue(void *handle, struct tutti__watch *watch) { return tutti__queue_watch(handle, watch); }
+
+tutti_err tutti_queue_fd(tutti_queue *queue, int *fd)
+{
+	struct tutti__watch watch;
+	*fd = -1;
+	tutti_err err = tutti__queue_watch(queue, &watch);
+	return err ? err : tutti__poll_fd(queue->reference.arena, &watch, false, fd);
+}
+
 uint64_t tutti__entry_extent(const tutti_arena *arena, uint64_t position, uint64_t header, uint64_t *payload)
 {
 	if (tutti__header_kind(header) == TUTTI__ENTRY_INLINE) {
@@ -174,4 +197,5 @@ uint64_t tutti__entry_extent(const tutti_arena *arena, uint64_t position, uint64
 const struct tutti__kind tutti__queue_kind = {.name = "queue",
                                               .is_object = true,
                                               .recover = tutti__queue_recover,
-                                              .destroy = tutti__queue_destroy};
+                                              .destroy = tutti__queue_destroy,
+                                              .watch = watch_queue};

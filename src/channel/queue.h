@@ -4,15 +4,14 @@
 
 #include <tutti/queue.h>
 
+#include "arena/poller.h"
 #include "channel/layout.h"
-
-struct tutti__poll_source;
 
 struct tutti_queue {
 	struct tutti__reference reference;
 	struct tutti__queue *shared;
 	struct tutti__patience item_patience, room_patience, done_patience;
-	struct tutti__poll_source *source; /* made by the first tutti_queue_fd() */
+	struct tutti__poll_list polls;
 };
 
 extern const struct tutti__kind tutti__queue_kind;
@@ -36,12 +35,8 @@ tutti_err tutti__queue_wait_ready(tutti_queue *queue, tutti_time timeout);
 /* No more puts from now on, whoever asks: without the latch, for a queue to which nobody puts any more. */
 void tutti__queue_shut(tutti_arena *arena, struct tutti__queue *shared);
 
-/* Rings the members that poll the queue. Called after a put or a shutdown when `polled` is set. */
-void tutti__queue_ring(tutti_arena *arena, struct tutti__queue *shared);
-
-/* The caller found the queue empty: its descriptor goes dark, unless something came meanwhile. */
-void tutti__poll_source_clear(struct tutti__poll_source *source);
-void tutti__poll_source_close(struct tutti__poll_source *source);
+/* How to wait for a message or the end. TUTTI_ESTALE, TUTTI_EMEMBERS. */
+tutti_err tutti__queue_watch(tutti_queue *queue, struct tutti__watch *watch);
 
 /* Empties a dying queue: its messages and segments. */
 void tutti__queue_destroy(tutti_arena *arena, uint64_t offset);

@@ -115,15 +115,12 @@ void tutti__queue_recover(tutti_arena *arena, uint64_t offset, uint32_t owner, u
 		recover_put(arena, shared, dead);
 	if (tutti__latch_is_held_by(&shared->get_latch, dead))
 		recover_get(arena, shared, dead);
-	for (int i = 0; i < TUTTI__POLLERS; i++)
-		cas_u32(&shared->pollers[i], dead, 0);
 	/* It may have died between its commit and the wake that others sleep for, or before it kept a promise. */
 	tutti__wait_recover(&shared->items, &shared->item_hints);
 	tutti__wait_recover(&shared->room, &shared->room_hints);
 	if (load_relaxed(&shared->done.word) & 1)
 		tutti__wake_all(&shared->done);
-	if (load_relaxed(&shared->polled))
-		tutti__queue_ring(arena, shared);
+	tutti__ring(arena, &shared->pollable);
 }
 
 /*

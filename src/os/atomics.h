@@ -59,8 +59,37 @@ static inline void cpu_pause(void)
 #endif
 }
 
+enum { CACHE_LINE = 64 };
+
+/* Asks for the cache lines of [from, to) early: to be read, or to be written. A hint: any address will do. */
+static inline void prefetch_to_read(const unsigned char *from, const unsigned char *to)
+{
+	for (; from < to; from += CACHE_LINE)
+		__builtin_prefetch(from, 0);
+}
+
+static inline void prefetch_to_write(const unsigned char *from, const unsigned char *to)
+{
+	for (; from < to; from += CACHE_LINE)
+#if defined(__x86_64__)
+		__asm__ __volatile__("prefetchw %0" : : "m"(*from)); /* the compiler's own would ask for reading only */
+#else
+		__builtin_prefetch(from, 1);
+#endif
+}
+
 /* For a look at memory that may be reused at this moment, whose answer is checked later. */
+#if defined(__clang__) && __has_attribute(disable_sanitizer_instrumentation)
+/* clang's no_sanitize spares no atomics, and the other attribute is lost where the function is inlined. */
+#define NO_THREAD_SANITIZER __attribute__((disable_sanitizer_instrumentation)) INLINE_UNLESS_SANITIZED
+#if __has_feature(thread_sanitizer)
+#define INLINE_UNLESS_SANITIZED __attribute__((noinline))
+#else
+#define INLINE_UNLESS_SANITIZED
+#endif
+#else
 #define NO_THREAD_SANITIZER __attribute__((no_sanitize("thread")))
+#endif
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

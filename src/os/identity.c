@@ -14,10 +14,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -71,7 +71,9 @@ static bool read_stat_field(pid_t pid, int field, uint64_t *value)
 	const char *at = strrchr(text, ')');
 	for (int i = 2; at && i < field; i++)
 		at = strchr(at + 1, ' ');
-	return at && sscanf(at, " %" SCNu64, value) == 1;
+	char *end;
+	*value = at ? strtoull(at, &end, 10) : 0;
+	return at && end > at;
 }
 
 void tutti__identity_self(struct tutti__identity *identity)

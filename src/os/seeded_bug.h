@@ -40,6 +40,11 @@
  *  35  a parcel that is freed does not let the carried objects go
  *  36  the note of an item's end is cleared before the end is counted
  *  37  a dying end of a pipe lets its queue go before it is shut
+ *  38  who polls does not look for rings that were never made
+ *  39  the recovery leaves a dead poller's station taken
+ *  40  a station is counted as used after it is taken
+ *  41  the recovery gives the stations of the living back, too
+ *  43  a worker's claim is noted after its job has left the queue
  */
 #ifndef TUTTI_OS_SEEDED_BUG_H
 #define TUTTI_OS_SEEDED_BUG_H

@@ -63,10 +63,10 @@ tutti_err tutti__pool_submit(tutti_pool *pool, uint64_t task, tutti_view input, 
 tutti_err tutti__pool_find_task(const char *task, uint64_t *hash);
 
 /* Cancels a job that has not started; false if it has. */
-bool tutti__pool_cancel(tutti_pool *pool, uint64_t job, const char *text);
+bool tutti__pool_cancel(tutti_pool *pool, uint64_t offset, const char *text);
 
 /* The caller has no further use for this job: frees it now, or when it is done. */
-void tutti__pool_drop(tutti_pool *pool, uint64_t job);
+void tutti__pool_drop(tutti_pool *pool, uint64_t offset);
 
 void tutti__pool_hold(tutti_pool *pool);
 void tutti__pool_release(tutti_pool *pool);

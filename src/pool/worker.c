@@ -19,6 +19,8 @@ struct worker {
 	struct tutti__pool *shared;
 	struct tutti__worker_entry *entry;
 	uint32_t index;
+	uint32_t member; /* its id and pid, asked for once: a system call for each job would cost as much as the job */
+	int32_t pid;
 	tutti_queue *jobs;
 };
 
@@ -66,8 +68,8 @@ static void run_job(struct worker *worker, struct tutti__job *job, uint32_t sequ
 	/* A second message of a job that was given back, or one that was cancelled: somebody else's. */
 	if (!tutti__job_claim(job, sequence, worker->index))
 		return;
-	store_release(&job->worker, load_relaxed(&worker->arena->local->id));
-	job->pid = (int32_t)getpid();
+	store_release(&job->worker, worker->member);
+	job->pid = worker->pid;
 	uint64_t block = load_relaxed(&job->input_block);
 	tutti_task task = {.arena = worker->arena,
 	                   .input = {block ? tutti__at(worker->arena, block) : job->input, job->input_size}};
@@ -133,6 +135,8 @@ static tutti_err open_worker(struct worker *worker, const struct tutti__worker_i
 		return err;
 	worker->shared = (struct tutti__pool *)worker->reference.object;
 	worker->index = input->index;
+	worker->member = load_relaxed(&worker->arena->local->id);
+	worker->pid = (int32_t)getpid();
 	worker->entry = &worker->shared->workers[input->index];
 	return tutti_queue_at(&worker->jobs, worker->arena, worker->shared->jobs);
 }
@@ -146,7 +150,7 @@ static tutti_err run_worker(tutti_task *task)
 	tutti_err err = open_worker(&worker, &input);
 	if (err)
 		return err;
-	store_release(&worker.entry->member, load_relaxed(&worker.arena->local->id));
+	store_release(&worker.entry->member, worker.member);
 	if (!initialize(&worker))
 		return TUTTI_OK; /* told through the pool */
 	store_release(&worker.entry->ready, 1);

@@ -32,8 +32,6 @@
 static const char LAUNCH_VARIABLE[] = "TUTTI_LAUNCH";
 enum { LAUNCH_MAGIC = 0x4c61756e };
 
-extern char **environ;
-
 /* What a spawned process reads first. Lies in the arena. */
 struct launch {
 	uint32_t magic;
@@ -170,6 +168,7 @@ static tutti_err start_by_spawn(tutti_process *process, const char *task, const 
 	pthread_sigmask(SIG_SETMASK, &all, &mask);
 	pid_t pid = vfork();
 	if (pid == 0)
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Vfork): it execs */
 		exec_self(process->arena->fd, environment, &mask, &error_number);
 	int fork_error = errno;
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
@@ -345,13 +344,14 @@ static _Noreturn void run_launch(int fd, uint64_t offset)
 void tutti_init(int *argc, char ***argv)
 {
 	(void)argc, (void)argv;
-	int fd;
-	unsigned long long offset;
 	const char *variable = getenv(LAUNCH_VARIABLE);
+	char *end;
 	if (!variable)
 		return;
-	int fields = sscanf(variable, "%d:%llu", &fd, &offset);
+	int fd = (int)strtol(variable, &end, 10);
+	bool whole = end > variable && *end == ':';
+	uint64_t offset = whole ? strtoull(end + 1, &end, 10) : 0;
 	unsetenv(LAUNCH_VARIABLE); /* what this process starts is not a worker */
-	if (fields == 2)
+	if (offset != 0 && *end == 0)
 		run_launch(fd, offset);
 }

@@ -2,7 +2,7 @@
 /*
  * The event. One word: SET, and WAITERS if somebody may sleep on it. Setting, clearing
  * and marking are one atomic operation each, so a death leaves nothing to repair; one
- * between the setting store and the wake costs the sleepers one tick.
+ * between the setting store and the wake or the ring costs who waits or polls one tick.
  */
 #include <limits.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 
 #include "arena/arena.h"
 #include "arena/object.h"
+#include "arena/poller.h"
 #include "arena/wait.h"
 #include "sync/kinds.h"
 
@@ -27,6 +28,7 @@ struct tutti_event {
 	struct tutti__reference reference;
 	struct event *shared;
 	struct tutti__patience patience;
+	struct tutti__poll_list polls;
 };
 
 static tutti_err new_handle(tutti_event **result)
@@ -81,13 +83,14 @@ void tutti_event_close(tutti_event *event)
 {
 	if (!event)
 		return;
+	tutti__poll_list_close(&event->polls);
 	tutti__reference_close(&event->reference);
 	free(event);
 }
 
 tutti_handle tutti_event_handle(const tutti_event *event) { return tutti__reference_handle(&event->reference); }
 
-/* Any thread, any signal handler: one exchange, one futex call, no lock. */
+/* Any thread, any signal handler: atomic operations and futex calls, no lock. */
 tutti_err tutti_event_set(tutti_event *event)
 {
 	tutti_err err;
@@ -97,6 +100,8 @@ tutti_err tutti_event_set(tutti_event *event)
 	/* Release: what the setter wrote before is visible to whoever sees SET. */
 	if (exchange_acq_rel(&event->shared->word, SET) & WAITERS)
 		tutti__os.futex_wake(&event->shared->word, INT_MAX);
+	fence_after_rmw(); /* set, then look who polls: station.h */
+	tutti__ring(event->reference.arena, &event->shared->object.pollable);
 	return TUTTI_OK;
 }
 
@@ -106,6 +111,7 @@ tutti_err tutti_event_clear(tutti_event *event)
 	if (tutti__use(&event->reference, &err) == 0)
 		return err;
 	cas_u32(&event->shared->word, SET, 0);
+	tutti__poll_refresh(&event->polls);
 	return TUTTI_OK;
 }
 
@@ -138,6 +144,8 @@ tutti_err tutti_event_wait(tutti_event *event, tutti_time timeout)
 			err = tutti__wait_sleep(&waiting, &shared->word, WAITERS);
 	}
 	if (err == TUTTI_ETIMEDOUT)
+		tutti__poll_refresh(&event->polls);
+	if (err == TUTTI_ETIMEDOUT)
 		return tutti__fail(err, "event \"%s\" was not set in time.", shared->object.name);
 	if (err == TUTTI_EINTR)
 		return tutti__fail(err, "a signal handler ran while waiting for event \"%s\". Wait again.",
@@ -145,4 +153,22 @@ tutti_err tutti_event_wait(tutti_event *event, tutti_time timeout)
 	return TUTTI_OK;
 }
 
-const struct tutti__kind tutti__event_kind = {.name = "event", .is_object = true};
+static tutti_err watch_event(void *handle, struct tutti__watch *watch)
+{
+	tutti_event *event = handle;
+	*watch = (struct tutti__watch){&event->shared->object.pollable, is_set, event->shared, &event->polls};
+	return TUTTI_OK;
+}
+
+tutti_err tutti_event_fd(tutti_event *event, int *fd)
+{
+	tutti_err err = TUTTI_OK;
+	struct tutti__watch watch;
+	*fd = -1;
+	if (tutti__use(&event->reference, &err) == 0)
+		return err;
+	watch_event(event, &watch);
+	return tutti__poll_fd(event->reference.arena, &watch, false, fd);
+}
+
+const struct tutti__kind tutti__event_kind = {.name = "event", .is_object = true, .watch = watch_event};

@@ -15,20 +15,20 @@ static tutti_err prepare(tutti_arena *given, enum tutti__kind_number kind, size_
 }
 
 tutti_err tutti__handle_make(tutti_arena *given, enum tutti__kind_number kind, size_t handle_size, size_t object_size,
-                             const char *name, struct tutti__reference **result)
+                             const char *name, struct tutti__reference **handle)
 {
 	tutti_arena *arena;
-	struct tutti__reference *handle;
-	tutti_err err = prepare(given, kind, handle_size, &arena, &handle);
+	struct tutti__reference *made;
+	tutti_err err = prepare(given, kind, handle_size, &arena, &made);
 	if (err)
 		return err;
-	handle->arena = arena;
-	handle->kind = (uint8_t)kind;
-	err = tutti__object_create(arena, kind, object_size, name, &handle->object);
+	made->arena = arena;
+	made->kind = (uint8_t)kind;
+	err = tutti__object_create(arena, kind, object_size, name, &made->object);
 	if (err)
-		free(handle);
+		free(made);
 	else
-		*result = handle;
+		*handle = made;
 	return err;
 }
 
@@ -38,15 +38,15 @@ void tutti__handle_publish(struct tutti__reference *handle)
 }
 
 tutti_err tutti__handle_find(tutti_arena *given, enum tutti__kind_number kind, size_t handle_size, tutti_handle value,
-                             struct tutti__reference **result)
+                             struct tutti__reference **handle)
 {
 	tutti_arena *arena;
-	struct tutti__reference *handle;
-	tutti_err err = prepare(given, kind, handle_size, &arena, &handle);
-	if (!err && (err = tutti__reference_open(handle, arena, kind, value)) != TUTTI_OK)
-		free(handle);
+	struct tutti__reference *made;
+	tutti_err err = prepare(given, kind, handle_size, &arena, &made);
+	if (!err && (err = tutti__reference_open(made, arena, kind, value)) != TUTTI_OK)
+		free(made);
 	else if (!err)
-		*result = handle;
+		*handle = made;
 	return err;
 }
 

@@ -7,9 +7,9 @@
 
 enum { TICK = 100 * 1000000 }; /* ns between looks whether the holder lives */
 
-static bool is_free(void *context)
+bool tutti__holder_is_free(void *holder)
 {
-	uint32_t id = tutti__holder_id(context);
+	uint32_t id = tutti__holder_id(holder);
 	return id == 0 || id == TUTTI__ABANDONED;
 }
 
@@ -79,7 +79,7 @@ static bool is_held_by_the_living(const struct tutti__claim *claim, tutti_err re
 	uint32_t id = word & TUTTI__ID_MASK;
 	if (id && id != TUTTI__KEPT && tutti__recover_if_dead(claim->reference->arena, id))
 		return false;
-	if (is_free(claim->holder))
+	if (tutti__holder_is_free(claim->holder))
 		return false;
 	*err = fail_held(claim, word, reason);
 	return true;
@@ -88,7 +88,7 @@ static bool is_held_by_the_living(const struct tutti__claim *claim, tutti_err re
 /* One who leaves by a signal may have been woken by the release: another one must look in its stead. */
 static tutti_err leave_by_signal(const struct tutti__claim *claim)
 {
-	if (is_free(claim->holder))
+	if (tutti__holder_is_free(claim->holder))
 		tutti__os.futex_wake(&claim->holder->word, 1);
 	return tutti__fail(TUTTI_EINTR, "a signal handler ran while waiting for %s \"%s\". Ask again.", kind_of(claim),
 	                   claim->reference->object->name);
@@ -101,7 +101,7 @@ tutti_err tutti__holder_wait(const struct tutti__claim *claim, uint32_t id, tutt
 	                                 .patience = claim->patience,
 	                                 .hints = &holder->hints,
 	                                 .object = claim->reference->offset,
-	                                 .is_ready = is_free,
+	                                 .is_ready = tutti__holder_is_free,
 	                                 .context = holder,
 	                                 .deadline = tutti__deadline(timeout),
 	                                 .tick = TICK};
@@ -123,22 +123,26 @@ tutti_err tutti__holder_wait(const struct tutti__claim *claim, uint32_t id, tutt
 	return err;
 }
 
-static uint32_t replace(struct tutti__holder *holder, uint32_t next)
+static uint32_t replace(const struct tutti__reference *reference, struct tutti__holder *holder, uint32_t next)
 {
 	/* Release: pairs with the acquire in try_take. */
 	uint32_t word = exchange_acq_rel(&holder->word, next);
 	if (word & TUTTI__WAITERS)
 		tutti__os.futex_wake(&holder->word, 1);
+	tutti__holder_ring(reference);
 	return word & TUTTI__ID_MASK;
 }
 
-uint32_t tutti__holder_let_go(struct tutti__holder *holder) { return replace(holder, 0); }
+uint32_t tutti__holder_let_go(const struct tutti__reference *reference, struct tutti__holder *holder)
+{
+	return replace(reference, holder, 0);
+}
 
-void tutti__holder_abandon(struct tutti__holder *holder)
+void tutti__holder_abandon(const struct tutti__reference *reference, struct tutti__holder *holder)
 {
 	if (holder->gone_pid == 0) /* else it goes on telling of the one who was killed */
 		holder->gone_pid = (int32_t)getpid();
-	replace(holder, TUTTI__ABANDONED);
+	replace(reference, holder, TUTTI__ABANDONED);
 }
 
 int tutti__holder_pid(tutti_arena *arena, const struct tutti__holder *holder)
@@ -161,7 +165,8 @@ tutti_err tutti__holder_refuse(const struct tutti__claim *claim)
 	                   tutti__holder_id(claim->holder) ? "another one holds it" : "nobody holds it");
 }
 
-void tutti__holder_recover(tutti_arena *arena, struct tutti__holder *holder, uint32_t dead, bool clean)
+void tutti__holder_recover(tutti_arena *arena, struct tutti__object *object, struct tutti__holder *holder,
+                           uint32_t dead, bool clean)
 {
 	for (;;) {
 		uint32_t word = load_acquire(&holder->word);
@@ -173,6 +178,8 @@ void tutti__holder_recover(tutti_arena *arena, struct tutti__holder *holder, uin
 		uint32_t next = (clean ? TUTTI__KEPT : TUTTI__BUG(13) ? 0 : TUTTI__ABANDONED) | (word & TUTTI__WAITERS);
 		if (cas_u32(&holder->word, word, next)) {
 			tutti__os.futex_wake(&holder->word, 1);
+			fence_after_rmw();
+			tutti__ring(arena, &object->pollable);
 			return;
 		}
 	}

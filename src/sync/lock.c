@@ -22,6 +22,7 @@ struct lock {
 struct tutti_lock {
 	struct tutti__reference reference;
 	struct tutti__patience patience;
+	struct tutti__poll_list polls;
 };
 
 static struct lock *shared_of(const tutti_lock *lock) { return (struct lock *)lock->reference.object; }
@@ -57,7 +58,13 @@ tutti_err tutti_lock_at(tutti_lock **lock, tutti_arena *arena, tutti_handle hand
 	return err;
 }
 
-void tutti_lock_close(tutti_lock *lock) { tutti__handle_close((struct tutti__reference *)lock); }
+void tutti_lock_close(tutti_lock *lock)
+{
+	if (!lock)
+		return;
+	tutti__poll_list_close(&lock->polls);
+	tutti__handle_close(&lock->reference);
+}
 
 tutti_handle tutti_lock_handle(const tutti_lock *lock) { return tutti__reference_handle(&lock->reference); }
 
@@ -91,7 +98,8 @@ static tutti_err release_slow(tutti_lock *lock, uint32_t id)
 		return fail_not_held(lock);
 	if (holder != id)
 		tutti__holder_stamp(&shared->holder);
-	return tutti__holder_let_go(&shared->holder) ? TUTTI_OK : fail_not_held(lock); /* another one was quicker */
+	/* None: another one was quicker. */
+	return tutti__holder_let_go(&lock->reference, &shared->holder) ? TUTTI_OK : fail_not_held(lock);
 }
 
 tutti_err tutti_lock_release(tutti_lock *lock)
@@ -100,8 +108,7 @@ tutti_err tutti_lock_release(tutti_lock *lock)
 	uint32_t id = tutti__use(&lock->reference, &err);
 	if (unlikely(id == 0))
 		return err;
-	/* Release: pairs with the acquire in tutti__holder_take and try_take. */
-	if (likely(cas_u32(&shared_of(lock)->holder.word, id, 0)))
+	if (likely(tutti__holder_let_go_quickly(&lock->reference, &shared_of(lock)->holder, id)))
 		return TUTTI_OK;
 	return release_slow(lock, id);
 }
@@ -115,7 +122,7 @@ tutti_err tutti_lock_abandon(tutti_lock *lock)
 	struct tutti__holder *holder = &shared_of(lock)->holder;
 	if (tutti__holder_id(holder) != id)
 		return fail_not_held(lock);
-	tutti__holder_abandon(holder);
+	tutti__holder_abandon(&lock->reference, holder);
 	return TUTTI_OK;
 }
 
@@ -133,7 +140,16 @@ int tutti_lock_holder(const tutti_lock *lock)
 static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean)
 {
 	(void)owner;
-	tutti__holder_recover(arena, &((struct lock *)tutti__at(arena, offset))->holder, dead, clean);
+	struct lock *shared = tutti__at(arena, offset);
+	tutti__holder_recover(arena, &shared->object, &shared->holder, dead, clean);
 }
 
-const struct tutti__kind tutti__lock_kind = {.name = "lock", .is_object = true, .recover = recover};
+static tutti_err watch(void *handle, struct tutti__watch *watch)
+{
+	tutti_lock *lock = handle;
+	struct lock *shared = shared_of(lock);
+	*watch = (struct tutti__watch){&shared->object.pollable, tutti__holder_is_free, &shared->holder, &lock->polls};
+	return TUTTI_OK;
+}
+
+const struct tutti__kind tutti__lock_kind = {.name = "lock", .is_object = true, .recover = recover, .watch = watch};

@@ -80,7 +80,7 @@ tutti_err tutti_once_begin(tutti_once *once, bool *mine, tutti_time timeout)
 	if (err && err != TUTTI_EOWNERDEAD)
 		return tutti_once_is_done(once) ? TUTTI_OK : err;
 	if (tutti_once_is_done(once)) {
-		tutti__holder_let_go(&shared->holder);
+		tutti__holder_let_go(&once->reference, &shared->holder);
 		return TUTTI_OK;
 	}
 	*mine = true;
@@ -98,12 +98,12 @@ tutti_err tutti_once_end(tutti_once *once, bool done)
 		return tutti__fail(TUTTI_EPERM, "once \"%s\" was not begun by this process. Call tutti_once_begin() first.",
 		                   shared->object.name);
 	if (TUTTI__BUG(22))
-		tutti__holder_let_go(&shared->holder);
+		tutti__holder_let_go(&once->reference, &shared->holder);
 	/* Release: pairs with tutti_once_is_done; makes visible what was done. Before the word: see above. */
 	if (done)
 		store_release(&shared->done, 1);
 	if (!TUTTI__BUG(22))
-		tutti__holder_let_go(&shared->holder);
+		tutti__holder_let_go(&once->reference, &shared->holder);
 	if (done)
 		tutti__os.futex_wake(&shared->holder.word, INT_MAX); /* all may go on at once */
 	return TUTTI_OK;
@@ -127,7 +127,8 @@ tutti_err tutti_once_run(tutti_once *once, bool (*function)(void *context), void
 static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean)
 {
 	(void)owner, (void)clean;
-	tutti__holder_recover(arena, &((struct once *)tutti__at(arena, offset))->holder, dead, false);
+	struct once *shared = tutti__at(arena, offset);
+	tutti__holder_recover(arena, &shared->object, &shared->holder, dead, false);
 }
 
 const struct tutti__kind tutti__once_kind = {.name = "once", .is_object = true, .recover = recover};

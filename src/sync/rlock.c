@@ -32,6 +32,7 @@ struct rlock {
 struct tutti_rlock {
 	struct tutti__reference reference;
 	struct tutti__patience patience;
+	struct tutti__poll_list polls;
 };
 
 static struct rlock *shared_of(const tutti_rlock *rlock) { return (struct rlock *)rlock->reference.object; }
@@ -84,7 +85,13 @@ tutti_err tutti_rlock_at(tutti_rlock **rlock, tutti_arena *arena, tutti_handle h
 	return err;
 }
 
-void tutti_rlock_close(tutti_rlock *rlock) { tutti__handle_close((struct tutti__reference *)rlock); }
+void tutti_rlock_close(tutti_rlock *rlock)
+{
+	if (!rlock)
+		return;
+	tutti__poll_list_close(&rlock->polls);
+	tutti__handle_close(&rlock->reference);
+}
 
 tutti_handle tutti_rlock_handle(const tutti_rlock *rlock) { return tutti__reference_handle(&rlock->reference); }
 
@@ -139,14 +146,16 @@ static tutti_err release_foreign(tutti_rlock *rlock)
 		return tutti__holder_refuse(&claim);
 	if (word & TUTTI__WAITERS)
 		tutti__os.futex_wake(&claim.holder->word, 1);
+	tutti__holder_ring(&rlock->reference);
 	return TUTTI_OK;
 }
 
-static void let_go(struct rlock *shared, uint32_t id)
+static void let_go(tutti_rlock *rlock, uint32_t id)
 {
+	struct rlock *shared = shared_of(rlock);
 	store_relaxed(&shared->thread, 0); /* relaxed: the CAS or exchange orders it before the next holder's */
-	if (unlikely(!cas_u32(&shared->holder.word, id, 0)))
-		tutti__holder_let_go(&shared->holder);
+	if (unlikely(!tutti__holder_let_go_quickly(&rlock->reference, &shared->holder, id)))
+		tutti__holder_let_go(&rlock->reference, &shared->holder);
 }
 
 tutti_err tutti_rlock_release(tutti_rlock *rlock)
@@ -162,7 +171,7 @@ tutti_err tutti_rlock_release(tutti_rlock *rlock)
 	if (depth > 1)
 		store_relaxed(&shared->depth, depth - 1);
 	else
-		let_go(shared, id);
+		let_go(rlock, id);
 	return TUTTI_OK;
 }
 
@@ -178,7 +187,7 @@ tutti_err tutti_rlock_release_all(tutti_rlock *rlock, uint32_t *depth)
 	if (!is_mine(shared, id))
 		return tutti__holder_refuse(&claim);
 	*depth = load_relaxed(&shared->depth);
-	let_go(shared, id);
+	let_go(rlock, id);
 	return TUTTI_OK;
 }
 
@@ -193,7 +202,7 @@ tutti_err tutti_rlock_abandon(tutti_rlock *rlock)
 	if (!is_mine(shared, id))
 		return tutti__holder_refuse(&claim);
 	store_relaxed(&shared->thread, 0);
-	tutti__holder_abandon(&shared->holder);
+	tutti__holder_abandon(&rlock->reference, &shared->holder);
 	return TUTTI_OK;
 }
 
@@ -212,7 +221,19 @@ int tutti_rlock_holder(const tutti_rlock *rlock)
 static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean)
 {
 	(void)owner;
-	tutti__holder_recover(arena, &((struct rlock *)tutti__at(arena, offset))->holder, dead, clean);
+	struct rlock *shared = tutti__at(arena, offset);
+	tutti__holder_recover(arena, &shared->object, &shared->holder, dead, clean);
 }
 
-const struct tutti__kind tutti__rlock_kind = {.name = "recursive lock", .is_object = true, .recover = recover};
+static tutti_err watch(void *handle, struct tutti__watch *watch)
+{
+	tutti_rlock *rlock = handle;
+	struct rlock *shared = shared_of(rlock);
+	*watch = (struct tutti__watch){&shared->object.pollable, tutti__holder_is_free, &shared->holder, &rlock->polls};
+	return TUTTI_OK;
+}
+
+const struct tutti__kind tutti__rlock_kind = {.name = "recursive lock",
+                                              .is_object = true,
+                                              .recover = recover,
+                                              .watch = watch};

@@ -9,6 +9,7 @@
 
 #include <tutti/semaphore.h>
 
+#include "arena/poller.h"
 #include "arena/wait.h"
 #include "sync/handle.h"
 #include "sync/kinds.h"
@@ -24,6 +25,7 @@ struct semaphore {
 struct tutti_semaphore {
 	struct tutti__reference reference;
 	struct tutti__patience patience;
+	struct tutti__poll_list polls;
 	atomic_u64 share; /* member's id << 32 | number of its share; the id differs in a forked child */
 };
 
@@ -72,7 +74,13 @@ tutti_err tutti_semaphore_at(tutti_semaphore **semaphore, tutti_arena *arena, tu
 	return err;
 }
 
-void tutti_semaphore_close(tutti_semaphore *semaphore) { tutti__handle_close((struct tutti__reference *)semaphore); }
+void tutti_semaphore_close(tutti_semaphore *semaphore)
+{
+	if (!semaphore)
+		return;
+	tutti__poll_list_close(&semaphore->polls);
+	tutti__handle_close(&semaphore->reference);
+}
 
 tutti_handle tutti_semaphore_handle(const tutti_semaphore *semaphore)
 {
@@ -228,6 +236,7 @@ tutti_err tutti_semaphore_release(tutti_semaphore *semaphore, uint32_t count)
 	}
 	fence_after_rmw();
 	tutti__wake_one(&shared->point, &shared->hints);
+	tutti__ring(semaphore->reference.arena, &shared->object.pollable);
 	return TUTTI_OK;
 }
 
@@ -247,7 +256,9 @@ tutti_err tutti_semaphore_abandon(tutti_semaphore *semaphore)
 	if (err)
 		return err;
 	tutti__wait_stamp(&shared->point);
+	fence_seq_cst(); /* it is there, then the look who waits or polls */
 	tutti__wake_one(&shared->point, &shared->hints);
+	tutti__ring(semaphore->reference.arena, &shared->object.pollable);
 	return TUTTI_OK;
 }
 
@@ -257,7 +268,17 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 	struct semaphore *shared = tutti__at(arena, offset);
 	tutti__permits_recover(arena, &shared->permits, dead, clean);
 	/* It may have died between its release and the wake, or had what others wait for. */
+	fence_seq_cst(); /* what it left is there, then the look who waits or polls */
 	tutti__wake_all(&shared->point);
+	tutti__ring(arena, &shared->object.pollable);
+}
+
+static tutti_err watch(void *handle, struct tutti__watch *watch)
+{
+	tutti_semaphore *semaphore = handle;
+	struct semaphore *shared = shared_of(semaphore);
+	*watch = (struct tutti__watch){&shared->object.pollable, may_have_permit, shared, &semaphore->polls};
+	return TUTTI_OK;
 }
 
 static void destroy(tutti_arena *arena, uint64_t offset)
@@ -276,4 +297,5 @@ bool tutti__semaphore_is_valid(tutti_arena *arena, uint64_t offset, void (*reach
 const struct tutti__kind tutti__semaphore_kind = {.name = "semaphore",
                                                   .is_object = true,
                                                   .recover = recover,
-                                                  .destroy = destroy};
+                                                  .destroy = destroy,
+                                                  .watch = watch};

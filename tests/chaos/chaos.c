@@ -99,6 +99,7 @@ static void drain(struct world *world)
 			ledger_fail(CHECK_VALID, "queue %u is empty, but counts %llu", i,
 			            (unsigned long long)tutti_queue_size(world->queues[i]));
 	}
+	member_drain_channels(&member);
 	member_end(&member);
 }
 

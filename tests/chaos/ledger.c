@@ -48,10 +48,13 @@ void ledger_fail(enum check check, const char *format, ...)
 
 bool ledger_intend(struct life *life, unsigned queue, unsigned count, uint64_t *first)
 {
-	*first = atomic_fetch_add(&ledger->next_message, count);
-	if (*first + count > MESSAGES)
-		return false;
+	/* Before they are numbered: of one that is killed in between, the doubts must be known. */
 	atomic_store(&life->putting, count);
+	*first = atomic_fetch_add(&ledger->next_message, count);
+	if (*first + count > MESSAGES) {
+		atomic_store(&life->putting, 0);
+		return false;
+	}
 	for (unsigned i = 0; i < count; i++)
 		atomic_store(&ledger->messages[*first + i], (uint8_t)(ENTRY_INTENT | queue << ENTRY_QUEUE_SHIFT));
 	return true;

@@ -49,6 +49,10 @@ enum check {
 	X(TOLD, "deaths told by a lock")                                                                                   \
 	X(MAILED, "handles mailed")                                                                                        \
 	X(OPENED, "mailed handles opened")                                                                                 \
+	X(CARRIED, "last handles sent in messages")                                                                        \
+	X(JOBS, "items done")                                                                                              \
+	X(REDELIVERED, "items given back")                                                                                 \
+	X(POLLED, "reports of a wait set")                                                                                 \
 	X(FULL, "answers: the arena is full")                                                                              \
 	X(BUSY, "answers: held up by a stopped member")                                                                    \
 	X(KILLS, "kills")                                                                                                  \

@@ -180,6 +180,8 @@ static void open_mailed(struct member *member)
 	tutti_queue_close(queue);
 }
 
+static void open_carried(struct member *member) { member_open_carried(member); }
+
 enum liking { ALWAYS, PUTTING, GETTING };
 
 static const struct operation {
@@ -190,8 +192,10 @@ static const struct operation {
 	{member_put, 20, PUTTING},         {member_put_batch, 8, PUTTING}, {member_put_draft, 8, PUTTING},
 	{member_get, 18, GETTING},         {member_get_copy, 18, GETTING}, {member_get_batch, 8, GETTING},
 	{member_release_held, 40, ALWAYS}, {use_lock, 30, ALWAYS},         {use_event, 10, ALWAYS},
-	{mail_handle, 10, ALWAYS},         {open_mailed, 10, ALWAYS},      {use_condition, 10, ALWAYS},
-	{use_barrier, 5, ALWAYS},          {read_guarded, 20, ALWAYS},
+	{mail_handle, 10, ALWAYS},         {open_mailed, 10, ALWAYS},      {member_carry, 8, ALWAYS},
+	{open_carried, 10, ALWAYS},        {member_put_job, 8, PUTTING},   {member_do_job, 10, GETTING},
+	{read_guarded, 20, ALWAYS},        {use_condition, 10, ALWAYS},    {use_barrier, 5, ALWAYS},
+	{member_poll, 10, GETTING},
 };
 
 static unsigned weight_for(const struct member *member, const struct operation *operation)

@@ -33,11 +33,24 @@ void member_put(struct member *member);
 void member_put_batch(struct member *member);
 void member_put_draft(struct member *member);
 void member_get(struct member *member);
+void member_get_of(struct member *member, uint32_t queue);
 void member_get_copy(struct member *member);
 void member_get_batch(struct member *member);
 /* Gets one from this queue; false when it is empty. For the end, when nobody else is there. */
 bool member_get_from(struct member *member, uint32_t queue);
 void member_release_held(struct member *member);
+
+/* channels.c: messages that carry handles, and the joinable queue. */
+void member_carry(struct member *member);
+bool member_open_carried(struct member *member);
+void member_put_job(struct member *member);
+bool member_get_job(struct member *member);
+void member_do_job(struct member *member);
+/* In the end, when nobody else is there: all is there, all can be done. */
+void member_drain_channels(struct member *member);
+
+/* polling.c */
+void member_poll(struct member *member);
 
 /* Answers that any operation may give amid kills and a full arena; others are failures. True if it is one of them. */
 bool member_tolerates(tutti_err err, const char *operation);

@@ -160,10 +160,9 @@ void member_release_held(struct member *member)
 	tutti_message_release(message);
 }
 
-void member_get(struct member *member)
+void member_get_of(struct member *member, uint32_t queue)
 {
 	tutti_message message;
-	uint32_t queue = member_random(member, QUEUES);
 	ledger_get_begin(member->life, queue, 1);
 	tutti_err err = tutti_queue_get(member->world.queues[queue], &message, random_time(member));
 	if (err == TUTTI_OK)
@@ -174,6 +173,8 @@ void member_get(struct member *member)
 	else if (err != TUTTI_EEMPTY)
 		member_tolerates(err, "get");
 }
+
+void member_get(struct member *member) { member_get_of(member, member_random(member, QUEUES)); }
 
 bool member_get_from(struct member *member, uint32_t queue)
 {

@@ -24,6 +24,12 @@ void world_make(struct world *world)
 	}
 	must(
 		tutti_queue_open(&world->mail, &(tutti_queue_options){.arena = world->arena, .name = "mail", .max_items = 50}));
+	must(tutti_queue_open(&world->courier,
+	                      &(tutti_queue_options){.arena = world->arena, .name = "courier", .max_items = 50}));
+	must(tutti_queue_open(&world->jobs, &(tutti_queue_options){.arena = world->arena,
+	                                                           .name = "jobs",
+	                                                           .max_items = 50,
+	                                                           .joinable = true}));
 	for (int i = 0; i < PLAIN_LOCKS; i++)
 		must(tutti_lock_open(&world->locks[i], &(tutti_lock_options){.arena = world->arena, .handover = i == 0}));
 	must(tutti_rlock_open(&world->rlock, &(tutti_rlock_options){.arena = world->arena}));
@@ -38,6 +44,10 @@ void world_make(struct world *world)
 static tutti_err open_all(struct world *world, const struct world *original)
 {
 	tutti_err err = tutti_queue_at(&world->mail, world->arena, tutti_queue_handle(original->mail));
+	if (!err)
+		err = tutti_queue_at(&world->courier, world->arena, tutti_queue_handle(original->courier));
+	if (!err)
+		err = tutti_queue_at(&world->jobs, world->arena, tutti_queue_handle(original->jobs));
 	for (int i = 0; !err && i < QUEUES; i++)
 		err = tutti_queue_at(&world->queues[i], world->arena, tutti_queue_handle(original->queues[i]));
 	for (int i = 0; !err && i < PLAIN_LOCKS; i++)
@@ -78,9 +88,12 @@ bool world_join(struct world *world, const struct world *original)
 
 void world_close(struct world *world, bool leave)
 {
+	tutti_waitset_close(world->set);
 	for (int i = 0; i < QUEUES; i++)
 		tutti_queue_close(world->queues[i]);
 	tutti_queue_close(world->mail);
+	tutti_queue_close(world->courier);
+	tutti_queue_close(world->jobs);
 	for (int i = 0; i < PLAIN_LOCKS; i++)
 		tutti_lock_close(world->locks[i]);
 	tutti_rlock_close(world->rlock);

@@ -11,6 +11,8 @@ struct world {
 	tutti_arena *arena;
 	tutti_queue *queues[QUEUES]; /* two unbounded ones, one bounded by items, one by bytes */
 	tutti_queue *mail; /* handles travel here */
+	tutti_queue *courier; /* and here with what they name */
+	tutti_queue *jobs; /* joinable */
 	tutti_lock *locks[PLAIN_LOCKS]; /* the first of the LOCKS; then one of each other kind */
 	tutti_rlock *rlock;
 	tutti_semaphore *semaphore; /* of one */
@@ -18,6 +20,7 @@ struct world {
 	tutti_event *events[EVENTS];
 	tutti_condition *condition;
 	tutti_barrier *barrier; /* of three */
+	tutti_waitset *set; /* of all these, made at its first use */
 };
 
 /* Makes arena and objects. */

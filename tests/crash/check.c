@@ -6,6 +6,9 @@
 #include "arena/heap.h"
 #include "arena/object.h"
 #include "arena/recover.h"
+#include "arena/station.h"
+#include "channel/parcel.h"
+#include "channel/pipe.h"
 #include "channel/queue.h"
 #include "object/block.h"
 #include "pool/job.h"
@@ -69,12 +72,35 @@ static void reach(void *context, uint64_t offset)
 		fail(TORN, "K1, %s: the block at %#llx is reached twice", census->when, (unsigned long long)offset);
 }
 
-static unsigned count_holders(struct census *census, atomic_u32 *holders, int count)
+static bool is_of(tutti_handle handle, uint64_t object) { return handle.offset == object; }
+
+/* True if the block in this place is a parcel or an end of a pipe, and names the object. */
+static bool block_holds(struct census *census, uint32_t holder, uint64_t object)
+{
+	for (unsigned i = 0; i < census->count; i++) {
+		const struct found *found = &census->blocks[i];
+		struct tutti__parcel *parcel = tutti__at(census->arena, found->offset);
+		struct tutti__pipe_end *end = tutti__at(census->arena, found->offset);
+		if (tutti__block_holder(found->offset) != holder)
+			continue;
+		for (uint32_t j = 0; found->kind == TUTTI__KIND_PARCEL && j < load_acquire(&parcel->count); j++)
+			if (is_of(parcel->carried[j], object))
+				return true;
+		if (found->kind == TUTTI__KIND_PIPE && (is_of(end->queues[0], object) || is_of(end->queues[1], object)))
+			return true;
+	}
+	return false;
+}
+
+static unsigned count_holders(struct census *census, uint64_t object, atomic_u32 *holders, int count)
 {
 	unsigned living = 0;
 	for (int i = 0; i < count; i++) {
 		uint32_t holder = load_acquire(&holders[i]);
-		if (holder && !is_in(census->arena, holder))
+		if (holder & TUTTI__BLOCK_HOLDER) {
+			if (!block_holds(census, holder, object))
+				fail(LEAKED, "K5, %s: an object is held by a block (%#x) that does not name it", census->when, holder);
+		} else if (holder && !is_in(census->arena, holder))
 			fail(LEAKED, "K5, %s: an object is held by %#x, which is no member that is in", census->when, holder);
 		living += holder != 0;
 	}
@@ -84,11 +110,11 @@ static unsigned count_holders(struct census *census, atomic_u32 *holders, int co
 static void check_object(struct census *census, struct found *found)
 {
 	struct tutti__object *object = tutti__at(census->arena, found->offset);
-	unsigned holders = count_holders(census, object->holders, TUTTI__OBJECT_HOLDERS);
+	unsigned holders = count_holders(census, found->offset, object->holders, TUTTI__OBJECT_HOLDERS);
 	for (uint64_t more = load_acquire(&object->more); more;) {
 		struct tutti__more_holders *block = tutti__at(census->arena, more);
 		reach(census, more);
-		holders += count_holders(census, block->holders, TUTTI__MORE_HOLDERS);
+		holders += count_holders(census, found->offset, block->holders, TUTTI__MORE_HOLDERS);
 		more = load_acquire(&block->next);
 	}
 	if ((load_acquire(&object->state) & 0xff) != TUTTI__OBJECT_LIVE)
@@ -112,6 +138,30 @@ static void check_queue(struct census *census, const struct found *found)
 		     (unsigned long long)queue->put.bytes, (unsigned long long)queue->got.count,
 		     (unsigned long long)queue->got.bytes, (unsigned long long)queue->pending,
 		     (unsigned long long)queue->pending_segment);
+}
+
+static void check_held(struct census *census, tutti_handle handle, uint64_t holder, const char *what)
+{
+	if (handle.offset && !tutti__object_is_held(census->arena, handle, tutti__block_holder(holder)))
+		fail(TORN, "K1, %s: %s at %#llx names an object that it does not hold", census->when, what,
+		     (unsigned long long)holder);
+}
+
+/* A parcel, a queue's or a member's, has its body and holds what it carries. */
+static void check_parcel(struct census *census, const struct found *found)
+{
+	struct tutti__parcel *parcel = tutti__at(census->arena, found->offset);
+	if (load_acquire(&parcel->body))
+		reach(census, load_acquire(&parcel->body));
+	for (uint32_t i = 0; i < load_acquire(&parcel->count); i++)
+		check_held(census, parcel->carried[i], found->offset, "the message");
+}
+
+static void check_pipe_end(struct census *census, const struct found *found)
+{
+	struct tutti__pipe_end *end = tutti__at(census->arena, found->offset);
+	check_held(census, end->queues[TUTTI__PIPE_IN], found->offset, "the end of a pipe");
+	check_held(census, end->queues[TUTTI__PIPE_OUT], found->offset, "the end of a pipe");
 }
 
 static void check_sync(struct census *census, const struct found *found)
@@ -189,6 +239,18 @@ static void check_slots(tutti_arena *arena, const char *when)
 	}
 }
 
+/* One that was taken, but is not counted, would never be given back. */
+static void check_stations(tutti_arena *arena, const char *when)
+{
+	uint32_t used = load_acquire(&arena->header->stations_used);
+	for (uint32_t number = 1; number < used + 2; number++) {
+		uint32_t owner = load_acquire(&tutti__station_at(arena, number)->owner);
+		if (owner && (!is_in(arena, owner) || number >= used))
+			fail(LEAKED, "K5, %s: station %u (of %u) belongs to %#x, which is no member that is in or not counted",
+			     when, number, used, owner);
+	}
+}
+
 static uint32_t noted_ids[4];
 static unsigned noted_count;
 
@@ -217,18 +279,23 @@ void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when)
 	static struct census census;
 	census = (struct census){.arena = arena, .when = when};
 	check_slots(arena, when);
+	check_stations(arena, when);
 	check_heap(arena, when);
 	tutti__blocks_visit(arena, note_block, &census);
 	for (unsigned i = 0; i < census.count; i++) {
 		struct found *found = &census.blocks[i];
 		if (found->owner == TUTTI__SHARED && found->kind == TUTTI__KIND_TASK)
 			check_job(&census, found);
+		if (found->kind == TUTTI__KIND_PARCEL)
+			check_parcel(&census, found);
 		if (found->owner != TUTTI__SHARED || found->kind == TUTTI__KIND_RAW || !tutti__kinds[found->kind]->is_object)
 			continue;
 		found->reached++;
 		check_object(&census, found);
 		if (found->kind == TUTTI__KIND_QUEUE)
 			check_queue(&census, found);
+		if (found->kind == TUTTI__KIND_PIPE)
+			check_pipe_end(&census, found);
 		if (found->kind == TUTTI__KIND_BLOCK)
 			reach(&census, load_acquire(&((struct tutti__shared_block *)tutti__at(arena, found->offset))->place));
 		check_sync(&census, found);

@@ -99,8 +99,9 @@ static void run_table(const struct operation *table)
 
 static const struct operation *find_operation(const char *name)
 {
-	const struct operation *tables[] = {lock_operations,  sync_operations,  condition_operations, barrier_operations,
-	                                    queue_operations, arena_operations, pool_operations};
+	const struct operation *tables[] = {lock_operations,  sync_operations,    condition_operations, barrier_operations,
+	                                    queue_operations, channel_operations, pipe_operations,      poll_operations,
+	                                    arena_operations, pool_operations};
 	for (unsigned i = 0; i < sizeof tables / sizeof tables[0]; i++)
 		for (const struct operation *operation = tables[i]; operation->name; operation++)
 			if (strcmp(operation->name, name) == 0)
@@ -177,6 +178,9 @@ static void run_all(void)
 		run_table(lock_operations);
 		run_table(sync_operations);
 		run_table(queue_operations);
+		run_table(channel_operations);
+		run_table(pipe_operations);
+		run_table(poll_operations);
 		run_table(arena_operations);
 		run_table(pool_operations);
 		run_table(condition_operations);

@@ -31,6 +31,13 @@ tutti_err message_put(tutti_queue *queue, size_t size, unsigned id, tutti_time t
 	return tutti_queue_put(queue, bytes, size, timeout);
 }
 
+tutti_err message_put_with(tutti_queue *queue, size_t size, unsigned id, tutti_handle handle)
+{
+	static unsigned char bytes[LARGEST];
+	message_write(bytes, size, id);
+	return tutti_queue_put_with(queue, &(tutti_view){bytes, size}, 1, TUTTI_RAW, &handle, 1, TUTTI_NOW);
+}
+
 /* One message, or the end: false. */
 static bool take(tutti_queue *queue, size_t *size, unsigned *id)
 {

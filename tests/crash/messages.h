@@ -13,6 +13,8 @@ void message_write(unsigned char *bytes, size_t size, unsigned id);
 unsigned message_read(const unsigned char *bytes, size_t size);
 
 tutti_err message_put(tutti_queue *queue, size_t size, unsigned id, tutti_time timeout);
+/* The same, now, with a handle that the message carries. */
+tutti_err message_put_with(tutti_queue *queue, size_t size, unsigned id, tutti_handle handle);
 
 /*
  * K2: takes all messages out and compares them with what the operation may have left: ids [first, last) without gap,

@@ -81,6 +81,7 @@ struct stage {
 	tutti_condition *condition; /* 0: none */
 	tutti_barrier *barrier; /* 0: none */
 	pid_t party; /* a member that waits at the barrier and is stopped; 0: none */
+	tutti_waitset *set; /* the survivor's, 0: none */
 	unsigned held_blocks; /* blocks that the survivor holds */
 	tutti_handle handle; /* of the object that the operation is about */
 	/* The victim's. */
@@ -108,9 +109,9 @@ struct stage {
 };
 
 /* The operations, by what they are about; each table ends with an operation without a name. */
-extern const struct operation lock_operations[], sync_operations[], queue_operations[], arena_operations[],
-	pool_operations[];
-extern const struct operation condition_operations[], barrier_operations[];
+extern const struct operation lock_operations[], sync_operations[], queue_operations[], channel_operations[],
+	pipe_operations[], poll_operations[], arena_operations[], pool_operations[], condition_operations[],
+	barrier_operations[];
 
 /* The recovery of somebody else, and the operations in which those others died. */
 extern const struct operation recovery;

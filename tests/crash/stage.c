@@ -42,8 +42,11 @@ static void fill_queue(struct stage *stage, const struct operation *operation)
 {
 	for (unsigned id = 0; id < operation->queued; id++)
 		must(message_put(stage->queue, operation->size, id, TUTTI_NOW), "put");
+	const struct operation *own = stage->operation; /* of a recovery: the corpse's is arranged */
+	stage->operation = operation;
 	if (operation->arrange)
 		operation->arrange(stage);
+	stage->operation = own;
 }
 
 /* Gives the victim a cache with free blocks of a size: then its operation does not go to the heap. */

@@ -6,6 +6,7 @@
  */
 #include "traffic.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -111,12 +112,14 @@ static tutti_err get_one(uint32_t life, unsigned queue, tutti_time timeout)
 	return err;
 }
 
+/* Until all queues, one after the other, were found empty when nobody put any more. */
 static void get_on(uint32_t life)
 {
-	for (unsigned queue = 0;; queue = (queue + 1) % QUEUES) {
+	unsigned empty = 0;
+	for (unsigned queue = 0; empty < QUEUES; queue = (queue + 1) % QUEUES) {
+		bool is_closed = load_acquire(&ledger->is_closing) == 2; /* before the get */
 		tutti_err err = get_one(life, queue, tutti_ms(2));
-		if (err == TUTTI_EEMPTY && load_acquire(&ledger->is_closing) == 2)
-			return;
+		empty = err == TUTTI_EEMPTY && is_closed ? empty + 1 : 0;
 	}
 }
 
@@ -210,20 +213,31 @@ static void take_seat(struct seat *seat)
 	ledger->lives[seat->life].role = seat->role;
 	seat->progress = 0;
 	seat->progressed_at = tutti__os.clock_now();
+	pid_t driver = getpid();
 	seat->pid = fork();
 	if (seat->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != driver)
+			_exit(0); /* the driver ended before this asked for the signal */
 		sched_setaffinity(0, sizeof traffic.all, &traffic.all);
 		work[seat->role](seat->life);
 		_exit(0);
 	}
 }
 
+/* True if the member has ended, and how. One that ended by itself while it was being seized was reaped by that. */
+static bool has_ended(const struct seat *seat, int *status)
+{
+	*status = 0;
+	pid_t reaped = waitpid(seat->pid, status, WNOHANG);
+	return reaped == seat->pid || (reaped < 0 && errno == ECHILD);
+}
+
 static void look_after_seat(struct seat *seat)
 {
 	int status;
 	struct life *life = &ledger->lives[seat->life];
-	if (waitpid(seat->pid, &status, WNOHANG) == seat->pid) {
+	if (has_ended(seat, &status)) {
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 3)
 			_exit(3); /* it has written its finding */
 		if (WIFSIGNALED(status))
@@ -241,10 +255,15 @@ static void look_after_seat(struct seat *seat)
 	}
 }
 
+/* Whoever is stepped is alive and is waited for, for seconds on a busy machine: that is nobody's silence. */
 static void step_some(struct seat *seat, uint32_t count)
 {
+	int64_t begin = tutti__os.clock_now();
 	while (count-- > 0 && step(seat->pid))
 		board->instructions++;
+	int64_t spent = tutti__os.clock_now() - begin;
+	for (unsigned i = 0; i < SEATS; i++)
+		traffic.seats[i].progressed_at += spent;
 }
 
 static void kill_seat(struct seat *seat)
@@ -324,7 +343,7 @@ static void end_traffic(void)
 			int status;
 			if (seat->role != order[i])
 				continue;
-			while (waitpid(seat->pid, &status, WNOHANG) == 0) {
+			while (!has_ended(seat, &status)) {
 				if (tutti__os.clock_now() > deadline)
 					fail(HUNG, "K1: a member does not end: it waits for something");
 				pause_for(TIME_SLICE);

@@ -19,15 +19,21 @@
 #include "os/os.h"
 #include "support.h"
 
-#if defined(__SANITIZE_THREAD__)
+/* gcc says it by a macro, clang by a feature. */
+#if defined(__has_feature)
+#define HAS_TSAN __has_feature(thread_sanitizer)
+#define HAS_ASAN __has_feature(address_sanitizer)
+#else
+#ifdef __SANITIZE_THREAD__
 #define HAS_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HAS_TSAN 1
-#endif
-#endif
-#ifndef HAS_TSAN
+#else
 #define HAS_TSAN 0
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define HAS_ASAN 1
+#else
+#define HAS_ASAN 0
+#endif
 #endif
 
 enum { MAX_CHILDREN = 256, MAX_SHARED = 16, CHILD_SECONDS = 10 };
@@ -54,14 +60,7 @@ const char *__tsan_default_options(void) { return "die_after_fork=0"; }
 
 bool support_has_thread_sanitizer(void) { return HAS_TSAN; }
 
-bool support_is_slow(void)
-{
-#if defined(__SANITIZE_ADDRESS__)
-	return true;
-#else
-	return HAS_TSAN;
-#endif
-}
+bool support_is_slow(void) { return HAS_ASAN || HAS_TSAN; }
 
 int64_t support_now(void)
 {

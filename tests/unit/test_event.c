@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/time.h>
@@ -210,13 +211,54 @@ static void waiters_and_setters_may_be_killed(void **state)
 	tutti_arena_close(arena);
 }
 
+static bool is_readable(int fd, int milliseconds)
+{
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
+	return poll(&poller, 1, milliseconds) == 1;
+}
+
+static void set_and_clear_in_child(void *context)
+{
+	tutti_event *event = context;
+	OK(tutti_event_clear(event));
+	tutti_event_close(event);
+}
+
+static void its_descriptor_is_lit_while_it_is_set(void **state)
+{
+	int fd, again;
+	tutti_event *event;
+	(void)state;
+	tutti_arena *arena = support_arena(0);
+	OK(tutti_event_open(&event, &(tutti_event_options){.arena = arena}));
+	OK(tutti_event_fd(event, &fd));
+	OK(tutti_event_fd(event, &again));
+	assert_int_equal(fd, again);
+	for (int i = 0; i < 20; i++) {
+		assert_false(is_readable(fd, 0));
+		OK(tutti_event_set(event));
+		assert_true(is_readable(fd, 2000));
+		assert_true(is_readable(fd, 0));
+		OK(tutti_event_clear(event));
+	}
+	OK(tutti_event_set(event));
+	assert_true(is_readable(fd, 2000));
+	/* Cleared by another one: dark by the helper's next look. */
+	support_join_child(support_fork(set_and_clear_in_child, event));
+	UNTIL(2000, !is_readable(fd, 0));
+	OK(tutti_event_set(event));
+	assert_true(is_readable(fd, 2000));
+	tutti_event_close(event);
+	tutti_arena_close(arena);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest event[] = {
 		TEST(it_stays_set_until_cleared),        TEST(waiting_ends_at_its_time),
 		TEST(setting_wakes_every_waiter),        TEST(what_was_written_before_setting_is_seen_after_waiting),
 		TEST(a_signal_handler_may_set_it),       TEST(a_signal_interrupts_waiting),
-		TEST(waiters_and_setters_may_be_killed),
+		TEST(waiters_and_setters_may_be_killed), TEST(its_descriptor_is_lit_while_it_is_set),
 	};
 	return RUN_TESTS(event);
 }

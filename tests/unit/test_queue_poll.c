@@ -143,7 +143,7 @@ static void die_in_ring(void *context)
 	tutti__os.futex_wake = die_instead_of_waking;
 	store_release(&scene->ready, (uint32_t)getpid());
 	tutti_queue_put(scene->queue, "d", 1, TUTTI_NOW);
-	REQUIRE(!"the bell was to be rung");
+	tutti_queue_close(scene->queue); /* the helper was awake just then */
 }
 
 /* As a putter that is killed between its commit and the ring leaves it: a message, and no bell rung. */
@@ -152,15 +152,17 @@ static void a_killed_putter_is_noticed_within_a_second(void **state)
 	(void)state;
 	struct scene *scene = new_scene();
 	int fd = descriptor_of(scene->queue);
-	for (int i = 0; i < 3; i++) {
+	int deaths = 0;
+	for (int i = 0; i < 20 && deaths < 3; i++) {
 		char byte;
 		EXPECT(TUTTI_EEMPTY, tutti_queue_get_into(scene->queue, &byte, 1, NULL, TUTTI_NOW));
 		pid_t child = support_fork(die_in_ring, scene);
 		UNTIL(5000, load_acquire(&scene->ready) == (uint32_t)child);
 		assert_true(is_readable(fd, 1000));
 		get_byte(scene->queue, 'd');
-		assert_int_equal(WTERMSIG(support_wait(child)), SIGKILL);
+		deaths += WIFSIGNALED(support_wait(child));
 	}
+	assert_int_equal(deaths, 3);
 	end_scene(scene);
 }
 

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""What bench/run runs of Python: Tutti beside the standard library, rates of the same round divided.
+
+`two`: each end on its own CPU; `one`: both on one.
+"""
+
+import os
+
+from cases import LATENCY, Case, Row, Side, Value, program, rates
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PEERS = {"zmq": "pyzmq, ipc", "mpi": "mpi4py", "fifo": "faster-fifo"}
+TRIPS = {"queue": "Queue", "simple": "SimpleQueue", "event": "Event", "condition": "Condition", "barrier": "Barrier"}
+ALONE = {"direct": "SimpleQueue put + get, a tuple", "pickled": "SimpleQueue put + get, an object",
+         "lock": "Lock acquire + release", "rlock": "RLock acquire + release",
+         "semaphore": "Semaphore acquire + release", "with": "with lock:"}
+
+
+def script(name, side, *words):
+    """A side that is a script of the folder python, run by the interpreter that has the package."""
+    def command(setting, _number):
+        run = [setting.python, "-B", os.path.join(HERE, "python", name), side, *map(str, words)]
+        if side == "mpi":  # it starts both ends itself
+            run = [os.path.join(os.path.dirname(setting.python), "mpiexec"), "-n", "2", *run]
+        return run, 0
+    return Side(side, command)
+
+
+def both(name, *words):
+    return [script(name, side, *words) for side in ("tutti", "standard")]
+
+
+def case(name, rounds, sides):
+    return Case("python, " + name, rounds, 1, sides)
+
+
+CASES = [
+    case("tuples, two", 7, both("stream.py", "tuple", "two") + [script("stream.py", peer, "tuple", "two") for peer in PEERS]),
+    case("tuples, one", 7, both("stream.py", "tuple", "one")),
+    case("bytes, two", 7, both("stream.py", "bytes", "two")),
+    case("bytes, one", 7, both("stream.py", "bytes", "one")),
+    *(case(f"{what}, {place}", 7, both("trips.py", what, place)) for what in TRIPS for place in ("two", "one")),
+    *(case(f"pipe, {place}", 7, both("trips.py", "pipe", place) + [script("trips.py", "letter", "pipe", place)])
+      for place in ("two", "one")),
+    *(case(what, 7, both("alone.py", what)) for what in ALONE),
+    case("array 1", 7, both("arrays.py", 1)),
+    case("array 100", 5, both("arrays.py", 100)),
+    *(case(f"contended, {place}", 7, both("contended.py", place)) for place in ("two", "one")),
+    case("asleep", 7, both("asleep.py") + [Side("futex", program(LATENCY, "futex", "asleep", 60, quick=("futex", "asleep", 10)))]),
+    case("beside", 5, both("beside.py")),
+]
+
+
+def row(what, name, need, ours="tutti", theirs="standard", against="multiprocessing", **more):
+    return rates("python", what, "python, " + name, ours, theirs, against, need, **more)
+
+
+def places(what, name, two, one):
+    """The same on two CPUs and on one."""
+    return [row(f"{what}, two CPUs", f"{name}, two", two), row(f"{what}, one CPU", f"{name}, one", one)]
+
+
+ROWS = [
+    *places("Queue, small tuple", "tuples", 15, 10),
+    *(row("Queue, small tuple, two CPUs", "tuples, two", 1, theirs=peer, against=name) for peer, name in PEERS.items()),
+    *places("Queue, 1 KiB bytes", "bytes", 7, 5),
+    *places("Queue, round trip", "queue", 50, 6),
+    *places("SimpleQueue, round trip", "simple", 20, 3),
+    *places("Pipe, round trip", "pipe", 20, 2),
+    *(row(f"Connection, letter mode, {cpus}", f"pipe, {place}", 1.3, ours="letter")
+      for place, cpus in (("two", "two CPUs"), ("one", "one CPU"))),
+    *(line for what in ("event", "condition", "barrier") for line in places(f"{TRIPS[what]}, round trip", what, 50, 3)),
+    *(row(ALONE[what], what, need) for what, need in
+      (("direct", 20), ("pickled", 7), ("lock", 1.1), ("rlock", 1.1), ("semaphore", 1.1), ("with", 2))),
+    *places("Lock, contended by two", "contended", 2.5, 1.3),
+    row("array of 1 MiB", "array 1", 8),
+    row("array of 100 MiB", "array 100", 25),
+    Row("python", "Queue, receiver asleep: over the futex", Value("python, asleep", "tutti", "one_way_ns"),
+        Value("python, asleep", "futex", "one_way_ns"), "bare futex, C", "<=", 3000, "ns", difference=True),
+    row("1 MiB beside a spinning thread", "beside", 10),
+    Row("python", "1 MiB beside a spinning thread", Value("python, beside", "tutti", "switch_intervals"), None, "-", "<=",
+        1.5, "switch intervals"),
+]

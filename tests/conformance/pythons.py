@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""Which interpreters are here, and Tutti's package for each of them."""
+
+import functools
+import glob
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tree import Python
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSIONS = [(3, minor) for minor in range(9, 14)]
+
+
+def candidates():
+    """Programs that may be an interpreter: on the path, and where pyenv keeps them."""
+    names = ["python3"] + [f"python{major}.{minor}" for major, minor in VERSIONS]
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    yield from (found for folder in folders for name in names if (found := shutil.which(name, path=folder)))
+    yield from sorted(glob.glob(os.path.expanduser(os.environ.get("PYENV_ROOT", "~/.pyenv") + "/versions/3.*/bin/python3")))
+
+
+def every_python(programs=None):
+    """One interpreter for each version from 3.9 to 3.13: one that carries the suite, if any does."""
+    found = {}
+    for program in programs or candidates():
+        try:
+            python = Python(program)
+        except (OSError, ValueError, subprocess.SubprocessError):
+            continue  # pyenv has a stub for each version, also for those that are not chosen
+        known = found.get(python.minor)
+        if python.minor in VERSIONS and (known is None or python.carries_tests and not known.carries_tests):
+            found[python.minor] = python
+    return [found[minor] for minor in sorted(found)]
+
+
+@functools.lru_cache
+def default_python():
+    """The python3 of the path, or the newest that carries the suite where that one does not."""
+    first = Python(shutil.which("python3") or sys.executable)
+    if first.carries_tests and first.minor in VERSIONS:
+        return first
+    others = [python for python in every_python() if python.carries_tests]
+    print(f"{first.program} ({first.version}) does not carry CPython's tests (Debian: apt-get install libpython3-testsuite)")
+    return others[-1] if others else first
+
+
+def package_for(python):
+    """The folder of the package `tutti`, as scripts/venv builds and installs it for this interpreter."""
+    is_default = python.program == Python(shutil.which("python3") or sys.executable).program
+    version = "%d.%d" % python.minor
+    venv = ROOT / "build" / ("venv" if is_default else f"venvs/{version}")
+    subprocess.run([ROOT / "scripts" / "venv", "python3" if is_default else python.program, venv], check=True)
+    return venv / "lib" / f"python{version}" / "site-packages" / "tutti"

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""Makes trees: a copy of an interpreter's prefix in which the files of the standard library may be replaced.
+
+Only a copy of the prefix holds under -I, -E and -S, with which the suite starts some of its children: PYTHONPATH,
+.pth files and site-packages are out of reach there. So the package goes beside the standard library. Files are
+hard links where that is possible, and therefore never written to: what differs is unlinked first.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+DRIVER = """\
+import unittest
+from test._test_multiprocessing import install_tests_in_module_dict
+
+install_tests_in_module_dict(globals(), "{method}")
+
+if __name__ == "__main__":
+    unittest.main()
+"""
+IN_PLACE = Path(__file__).with_name("in_place.py")
+METHODS = ("fork", "spawn", "forkserver")
+
+# What stands at the end of multiprocessing/__init__.py in Tutti's tree.
+OVERLAY = """
+
+import tutti_in_place
+"""
+
+
+class Python:
+    """An interpreter that was found: what it says of itself."""
+
+    def __init__(self, program):
+        ask = ("import importlib.util as u, os, sys; print(sys.version.split()[0], sys.base_prefix, os.path.dirname(os.__file__),"
+               "os.path.realpath(sys.executable), bool(u.find_spec('test') and u.find_spec('test._test_multiprocessing')))")
+        said = subprocess.run([program, "-I", "-c", ask], capture_output=True, text=True, check=True, timeout=30).stdout
+        self.version, prefix, library, self.program, carries = said.split()
+        self.prefix, self.library = Path(prefix), Path(library)
+        self.carries_tests = carries == "True"
+
+    @property
+    def minor(self):
+        return tuple(map(int, self.version.split(".")[:2]))
+
+
+def link(source, target):
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def replace(path, text):
+    path.unlink(missing_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def make_tree(python, place, package=None):
+    """The interpreter of a tree below `place` with the drivers, and with the package laid over where one is given."""
+    library = place / python.library.relative_to(python.prefix)
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(python.library, library, symlinks=True, copy_function=link,
+                    ignore=shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__"))
+    (library / "site-packages").mkdir()
+    program = place / "bin" / Path(python.program).name
+    program.parent.mkdir(parents=True)
+    link(python.program, program)
+    for method in METHODS:
+        # From 3.12 on the driver is a package; the suite has the fork server load it by this name.
+        driver = library / "test" / f"test_multiprocessing_{method}"
+        shutil.rmtree(driver, ignore_errors=True)
+        replace(driver.with_suffix(".py"), DRIVER.format(method=method))
+    if package:
+        shutil.copytree(package, library / "tutti")
+        link(IN_PLACE, library / "tutti_in_place.py")
+        module = library / "multiprocessing" / "__init__.py"
+        replace(module, module.read_text(encoding="utf-8") + OVERLAY)
+    return program
