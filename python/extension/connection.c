@@ -414,7 +414,7 @@ static PyMemberDef members[] = {
 };
 
 static PyType_Slot slots[] = {
-	{Py_tp_doc, "Connection(handle, readable=True, writable=True): messages over a descriptor."},
+	{Py_tp_doc, "Connection(handle, readable=True, writable=True)\n--\n\nMessages over a descriptor."},
 	{Py_tp_new, connection_new},
 	{Py_tp_init, connection_init},
 	{Py_tp_methods, methods},

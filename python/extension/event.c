@@ -68,7 +68,18 @@ static PyObject *wait_for_it(PyObject *self, PyObject *const *args, Py_ssize_t n
 	return answer < 0 ? NULL : py_raise(shared->state, (tutti_err)answer);
 }
 
+static PyObject *descriptor(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+	int fd;
+	if (py_shared_check(self) < 0)
+		return NULL;
+	tutti_err err = tutti_event_fd(((struct py_shared *)self)->object, &fd);
+	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromLong(fd);
+}
+
 static PyMethodDef methods[] = {
+	{"fileno", descriptor, METH_NOARGS,
+     "fileno($self, /)\n--\n\nA descriptor that is readable while the flag is set. Never read it."},
 	{"_open", open_existing, METH_O | METH_CLASS,
      "_open($type, handle, /)\n--\n\nAn event on the existing one of that handle."},
 	{"is_set", is_set, METH_NOARGS, "is_set($self, /)\n--\n\nWhether the flag is set."},

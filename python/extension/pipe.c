@@ -464,7 +464,7 @@ static PyMethodDef methods[] = {
 	{"_rebuilt", pipe_rebuilt, METH_VARARGS,
      "_rebuilt($self, readable, writable, /)\n--\n\nWhat the sender's object knew."},
 	{"_pair", make_pair, METH_VARARGS | METH_CLASS,
-     "_pair($type, duplex, name, max_bytes, /)\n--\n\nBoth ends of a new pipe."},
+     "_pair($type, duplex, name, max_bytes=16777216, /)\n--\n\nBoth ends of a new pipe."},
 	{0},
 };
 

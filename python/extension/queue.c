@@ -284,7 +284,7 @@ static PyType_Slot base_slots[] = {
 };
 
 static PyType_Slot queue_slots[] = {
-	{Py_tp_doc, "Queue(maxsize=0, *, name=None, max_bytes=0): a queue for any number of processes and threads."},
+	{Py_tp_doc, "Queue(maxsize=0, *, name=None, max_bytes=0, ctx=None)\n--\n\nA queue for any number of processes."},
 	{Py_tp_new, queue_new},
 	{Py_tp_init, queue_init},
 	{Py_tp_methods, queue_methods},
@@ -295,7 +295,8 @@ static PyType_Slot queue_slots[] = {
 };
 
 static PyType_Slot joinable_queue_slots[] = {
-	{Py_tp_doc, "JoinableQueue(maxsize=0, *, name=None, max_bytes=0): a Queue that knows when all is done."},
+	{Py_tp_doc,
+     "JoinableQueue(maxsize=0, *, name=None, max_bytes=0, ctx=None)\n--\n\nA Queue that knows when all is done."},
 	{Py_tp_new, queue_new},
 	{Py_tp_init, joinable_queue_init},
 	{Py_tp_methods, joinable_queue_methods},
@@ -306,7 +307,7 @@ static PyType_Slot joinable_queue_slots[] = {
 };
 
 static PyType_Slot simple_queue_slots[] = {
-	{Py_tp_doc, "SimpleQueue(*, name=None): an unbounded queue."},
+	{Py_tp_doc, "SimpleQueue(*, name=None, ctx=None)\n--\n\nAn unbounded queue."},
 	{Py_tp_new, queue_new},
 	{Py_tp_init, simple_queue_init},
 	{Py_tp_methods, simple_queue_methods},

@@ -14,7 +14,7 @@ from multiprocessing import context, resource_tracker, util
 from multiprocessing import synchronize as standard
 from typing import Any, Callable
 
-import _multiprocessing
+import _multiprocessing  # type: ignore[import-not-found]
 
 from tutti import _sharing, synchronize
 from tutti._semlock import SemLockFacade

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any, Callable, TypeVar
 
-from tutti import _sharing, _tutti
+from tutti import _asynchronous, _sharing, _tutti
 from tutti._repairing import Repairing
 from tutti._semlock import RECURSIVE_MUTEX, SEMAPHORE, CountFacade, SemLockFacade, owner
 
@@ -183,6 +183,12 @@ class Event(_tutti.Event):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _sharing.reduce_shared(self)
+
+    async def wait_async(self) -> bool:
+        """Waits until it is set, in asyncio: by a descriptor, without a thread for the wait."""
+        while not self.is_set():
+            await _asynchronous.readable(self.fileno())
+        return True
 
     if sys.version_info >= (3, 11):
 

@@ -89,6 +89,16 @@ static void get_and_release(struct stage *stage)
 	tutti_message_release(&stage->message);
 }
 
+/* What was received becomes an object, and is gone with its last holder, the victim. */
+static void get_and_adopt(struct stage *stage)
+{
+	tutti_block *block;
+	must(tutti_queue_get(stage->queue, &stage->message, TUTTI_FOREVER), "get");
+	must(tutti_block_adopt(&block, &stage->message), "adopt");
+	tutti_message_release(&stage->message);
+	tutti_block_close(block);
+}
+
 static void get_in_vain(struct stage *stage)
 {
 	static unsigned char buffer[SMALL];
@@ -229,6 +239,13 @@ const struct operation queue_operations[] = {
      .takes = 1,
      .size = 5000,
      .operate = get_and_release,
+     .look = look_at_head,
+     .check = check_messages},
+	{.name = "adopt and close of a shared block",
+     .queued = 2,
+     .takes = 1,
+     .size = 5000,
+     .operate = get_and_adopt,
      .look = look_at_head,
      .check = check_messages},
 	{.name = "get and release of a view, a large run",

@@ -247,3 +247,20 @@ def test_cycles_are_collected():
     condition = tutti.Condition()
     condition.itself = condition
     condition._lock.condition = condition
+
+
+def notify_and_die(condition):
+    until(lambda: waiters(condition) == 1)
+    with condition:
+        condition.notify()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_waiter_whose_notifier_died_with_the_lock_is_told_and_holds_it(ctx):
+    condition = ctx.Condition()
+    with started(ctx, notify_and_die, condition):
+        with condition:
+            with pytest.raises(tutti.AbandonedLockError, match="You hold it now"):
+                condition.wait(30)
+            assert condition._lock._is_mine() and condition._lock._count() == 1
+    assert not condition._lock.locked()

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
+import select
 import signal
 import sys
 import threading
@@ -103,3 +105,29 @@ def test_other_threads_run_while_one_waits():
     thread.start()
     assert event.wait(20)
     thread.join()
+
+
+def test_awaited_by_two_tasks_and_set_by_another_process(ctx):
+    event = ctx.Event()
+
+    async def wait_twice():
+        waits = [asyncio.ensure_future(event.wait_async()) for _ in range(2)]
+        await asyncio.sleep(0)
+        process = ctx.Process(target=set_it, args=(event,))
+        process.start()
+        try:
+            return await asyncio.wait_for(asyncio.gather(*waits), 30)
+        finally:
+            process.join()
+            process.close()
+
+    assert asyncio.run(wait_twice()) == [True, True]
+
+
+def test_descriptor_is_readable_while_it_is_set():
+    event = tutti.Event()
+    assert select.select([event], [], [], 0)[0] == []
+    event.set()
+    assert select.select([event.fileno()], [], [], 20)[0]
+    event.clear()
+    until(lambda: select.select([event], [], [], 0)[0] == [])
