@@ -3,15 +3,11 @@ from multiprocessing import (
     Array as Array,
     AuthenticationError as AuthenticationError,
     BufferTooShort as BufferTooShort,
-    JoinableQueue as JoinableQueue,
     Manager as Manager,
-    Pipe as Pipe,
     Pool as Pool,
     ProcessError as ProcessError,
-    Queue as Queue,
     RawArray as RawArray,
     RawValue as RawValue,
-    SimpleQueue as SimpleQueue,
     TimeoutError as TimeoutError,
     Value as Value,
     active_children as active_children,
@@ -37,7 +33,9 @@ from tutti._tutti import (
     StaleHandleError as StaleHandleError,
     __version__ as __version__,
 )
+from tutti.connection import PipeEnd
 from tutti.context import Process as Process
+from tutti.queues import JoinableQueue as JoinableQueue, Queue as Queue, SimpleQueue as SimpleQueue
 from tutti.synchronize import (
     Barrier as Barrier,
     BoundedSemaphore as BoundedSemaphore,
@@ -91,6 +89,8 @@ __all__ = [
     "set_forkserver_preload",
     "set_start_method",
 ]
+
+def Pipe(duplex: bool = True, *, name: str | None = None) -> tuple[PipeEnd, PipeEnd]: ...
 
 SUBDEBUG: int
 SUBWARNING: int

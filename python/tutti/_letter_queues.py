@@ -9,14 +9,15 @@ layout (pipe, locks, feeder thread), because subclasses reach into it.
 from __future__ import annotations
 
 import pickle
-from multiprocessing import context, queues
-from multiprocessing.synchronize import SEM_VALUE_MAX
+from multiprocessing import context, queues, synchronize
 from queue import Empty
 from typing import Any
 
 from tutti import _sharing, _tutti, connection
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
+
+_standard_synchronize: Any = synchronize
 
 
 class _Core(_tutti.Queue):
@@ -30,7 +31,7 @@ class _JoinableCore(_tutti.JoinableQueue, _Core):
     pass
 
 
-class _SimpleCore(_tutti.SimpleQueue, _Core):
+class _SimpleCore(_tutti.SimpleQueue, _Core):  # type: ignore[misc]
     """Has get_nowait as well, for the ends."""
 
 
@@ -155,20 +156,21 @@ def _report(error: Exception, obj: Any) -> None:
     try:
         raise error
     except Exception:
-        Queue._on_queue_feeder_error(error, obj)
+        reporter: Any = Queue
+        reporter._on_queue_feeder_error(error, obj)
 
 
 class Queue(queues.Queue):  # type: ignore[type-arg]
     """multiprocessing.Queue."""
 
     _core_class: Any = _Core
-    _bound = ("put", "get", "put_nowait", "get_nowait", "qsize", "full")
+    _bound: tuple[str, ...] = ("put", "get", "put_nowait", "get_nowait", "qsize", "full")
 
     def __init__(self, maxsize: int = 0, *, ctx: Any) -> None:
         if type(self) not in _OURS:
             super().__init__(maxsize, ctx=ctx)
             return
-        self._maxsize = maxsize if maxsize > 0 else SEM_VALUE_MAX
+        self._maxsize = maxsize if maxsize > 0 else _standard_synchronize.SEM_VALUE_MAX
         self._is_fork_ctx = ctx.get_start_method() == "fork"
         self._ignore_epipe = False
         self._bind(self._core_class(maxsize))
@@ -261,7 +263,7 @@ class Queue(queues.Queue):  # type: ignore[type-arg]
         self.close()
 
 
-class JoinableQueue(queues.JoinableQueue, Queue):  # type: ignore[type-arg,misc]
+class JoinableQueue(queues.JoinableQueue, Queue):  # type: ignore[type-arg]
     """multiprocessing.JoinableQueue."""
 
     _core_class = _JoinableCore
@@ -274,13 +276,13 @@ class JoinableQueue(queues.JoinableQueue, Queue):  # type: ignore[type-arg,misc]
             queues.JoinableQueue.__init__(self, maxsize, ctx=ctx)
 
     def __getstate__(self) -> Any:
-        return Queue.__getstate__(self) if type(self) in _OURS else queues.JoinableQueue.__getstate__(self)  # type: ignore[attr-defined]
+        return Queue.__getstate__(self) if type(self) in _OURS else queues.JoinableQueue.__getstate__(self)
 
     def __setstate__(self, state: Any) -> None:
         if type(self) in _OURS:
             Queue.__setstate__(self, state)
         else:
-            queues.JoinableQueue.__setstate__(self, state)  # type: ignore[attr-defined]
+            queues.JoinableQueue.__setstate__(self, state)
 
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
         self._check_open()

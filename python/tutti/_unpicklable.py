@@ -42,7 +42,8 @@ class _Search:
 
 def _reduced(part: Any) -> Any:
     """What pickle would make of an instance: a tuple, or None if that fails."""
-    reducer = ForkingPickler._extra_reducers.get(type(part)) or copyreg.dispatch_table.get(type(part))
+    registered: Any = ForkingPickler
+    reducer = registered._extra_reducers.get(type(part)) or copyreg.dispatch_table.get(type(part))
     try:
         value = reducer(part) if reducer else part.__reduce_ex__(pickle.DEFAULT_PROTOCOL)
     except Exception:

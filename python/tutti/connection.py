@@ -44,11 +44,11 @@ def Pipe(duplex: bool = True, *, name: str | None = None, max_bytes: int = 16 * 
     return first, second
 
 
-class Connection(_tutti.Connection, standard.Connection):  # type: ignore[misc]
+class Connection(_tutti.Connection, standard.Connection):
     """multiprocessing.connection.Connection in C."""
 
     # What the standard library's __del__ calls.
-    _close = _tutti.Connection.close  # type: ignore[assignment]
+    _close = _tutti.Connection.close
 
 
 def descriptor_pipe(duplex: bool = True) -> tuple[Connection, Connection]:

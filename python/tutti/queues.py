@@ -49,7 +49,7 @@ class Queue(_tutti.Queue):
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
-    __class_getitem__ = classmethod(types.GenericAlias)
+    __class_getitem__: Any = classmethod(types.GenericAlias)
 
 
 class JoinableQueue(_tutti.JoinableQueue, Queue):
@@ -80,4 +80,4 @@ class SimpleQueue(_tutti.SimpleQueue):
             except Empty:
                 await _asynchronous.readable(self.fileno())
 
-    __class_getitem__ = classmethod(types.GenericAlias)
+    __class_getitem__: Any = classmethod(types.GenericAlias)

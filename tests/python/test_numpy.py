@@ -39,6 +39,9 @@ def test_small_arrays_own_their_data_as_without_tutti():
     got = through(numpy.arange(100))
     assert got.flags.owndata and got.flags.writeable
     got.resize(200)
+    read_only = numpy.arange(100)
+    read_only.flags.writeable = False
+    assert through(read_only).flags.writeable
 
 
 def test_what_protocol_5_changes():
