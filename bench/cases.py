@@ -46,7 +46,8 @@ class Value:
 
 @dataclass
 class Row:
-    """`ours` over `theirs`, or less `theirs`, or alone, against what is required; the median of all rounds, or the worst.
+    """`ours` over `theirs`, or less `theirs`, or alone, against what is required: the median of all rounds, or the
+    worst.
 
     `reason` is printed where the requirement is not met: what the machine allows instead.
     """

@@ -35,7 +35,8 @@ def case(name, rounds, sides):
 
 
 CASES = [
-    case("tuples, two", 7, both("stream.py", "tuple", "two") + [script("stream.py", peer, "tuple", "two") for peer in PEERS]),
+    case("tuples, two", 7, both("stream.py", "tuple", "two") +
+         [script("stream.py", peer, "tuple", "two") for peer in PEERS]),
     case("tuples, one", 7, both("stream.py", "tuple", "one")),
     case("bytes, two", 7, both("stream.py", "bytes", "two")),
     case("bytes, one", 7, both("stream.py", "bytes", "one")),
@@ -46,7 +47,8 @@ CASES = [
     case("array 1", 7, both("arrays.py", 1)),
     case("array 100", 5, both("arrays.py", 100)),
     *(case(f"contended, {place}", 7, both("contended.py", place)) for place in ("two", "one")),
-    case("asleep", 7, both("asleep.py") + [Side("futex", program(LATENCY, "futex", "asleep", 60, quick=("futex", "asleep", 10)))]),
+    case("asleep", 7, both("asleep.py") +
+         [Side("futex", program(LATENCY, "futex", "asleep", 60, quick=("futex", "asleep", 10)))]),
     case("beside", 5, both("beside.py")),
 ]
 
@@ -78,6 +80,6 @@ ROWS = [
     Row("python", "Queue, receiver asleep: over the futex", Value("python, asleep", "tutti", "one_way_ns"),
         Value("python, asleep", "futex", "one_way_ns"), "bare futex, C", "<=", 3000, "ns", difference=True),
     row("1 MiB beside a spinning thread", "beside", 10),
-    Row("python", "1 MiB beside a spinning thread", Value("python, beside", "tutti", "switch_intervals"), None, "-", "<=",
-        1.5, "switch intervals"),
+    Row("python", "1 MiB beside a spinning thread", Value("python, beside", "tutti", "switch_intervals"), None, "-",
+        "<=", 1.5, "switches"),
 ]

@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 
-from support import CPUS, library, note_cpu, pin, rate_of, report, seconds, seen, start_end
+from support import CPUS, QUICK, library, note_cpu, pin, rate_of, report, seconds, seen, start_end
 
 PAYLOADS = {"tuple": lambda: (12, "job", 3.5), "bytes": lambda: bytes(1024)}
 
@@ -57,7 +57,7 @@ def run_mpi(payload, place):
     from mpi4py import MPI
     world = MPI.COMM_WORLD
     pin(place, world.rank)
-    count = 20_000
+    count = 1000 if QUICK else 20_000
     if world.rank == 1:
         for _ in range(11 * count):
             world.send(payload, 0)

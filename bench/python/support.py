@@ -18,16 +18,13 @@ libc = ctypes.CDLL(None)
 
 
 def library(side):
-    """A context by the name of a side. `letter` is what a program of multiprocessing gets from Tutti."""
+    """A context by the name of a side."""
     if side == "standard":
         return multiprocessing.get_context("fork")
     try:
         import tutti
     except ImportError as error:
         sys.exit(f"the package tutti is not installed: {error}")
-    if side == "letter":
-        tutti.install()
-        return multiprocessing.get_context("fork")
     return tutti.get_context("fork")
 
 

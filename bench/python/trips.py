@@ -26,8 +26,8 @@ def by_queue(mp, kind):
     return (echo, there.get, back.put), asking(there.put, back.get)
 
 
-def by_pipe(mp):
-    here, there = mp.Pipe()
+def by_pipe(pipe):
+    here, there = pipe()
     return (echo, there.recv, there.send), asking(here.send, here.recv)
 
 
@@ -75,10 +75,17 @@ def by_barrier(mp):
     return (meet, sys.maxsize), meet
 
 
+def letter_pipe():
+    """What a program of multiprocessing gets from Tutti: Connections over descriptors."""
+    from tutti.connection import descriptor_pipe
+    return descriptor_pipe()
+
+
 def main(side, what, place):
-    mp = library(side)
+    mp = library("standard" if side == "letter" else side)
     ways = {"queue": lambda: by_queue(mp, mp.Queue), "simple": lambda: by_queue(mp, mp.SimpleQueue),
-            "pipe": lambda: by_pipe(mp), "event": lambda: by_event(mp), "condition": lambda: by_condition(mp),
+            "pipe": lambda: by_pipe(letter_pipe if side == "letter" else mp.Pipe),
+            "event": lambda: by_event(mp), "condition": lambda: by_condition(mp),
             "barrier": lambda: by_barrier(mp)}
     (work, *arguments), ask = ways[what]()
     start_end(mp, place, work, *arguments)

@@ -12,7 +12,7 @@ from multiprocessing import context as standard
 from multiprocessing import process
 from typing import Any, Callable
 
-from tutti import _sharing, connection, queues, synchronize
+from tutti import _popen, _sharing, connection, queues, synchronize
 
 __all__: list[str] = []
 
@@ -138,15 +138,17 @@ class Process(_Member, standard.Process):
 class ForkProcess(_Member, standard.ForkProcess):
     """A copy of this process, by fork."""
 
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        return _popen.Fork(process_obj)
+
 
 class SpawnProcess(_Member, standard.SpawnProcess):
     """A fresh interpreter."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
-        from multiprocessing.popen_spawn_posix import Popen
-
-        return _start(Popen, process_obj)
+        return _start(_popen.Spawn, process_obj)
 
 
 class ForkServerProcess(_Member, standard.ForkServerProcess):
@@ -154,9 +156,7 @@ class ForkServerProcess(_Member, standard.ForkServerProcess):
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
-        from multiprocessing.popen_forkserver import Popen
-
-        return _start(Popen, process_obj)
+        return _start(_popen.ForkServer, process_obj)
 
 
 # --- contexts -------------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ def candidates():
     names = ["python3"] + [f"python{major}.{minor}" for major, minor in VERSIONS]
     folders = os.environ.get("PATH", "").split(os.pathsep)
     yield from (found for folder in folders for name in names if (found := shutil.which(name, path=folder)))
-    yield from sorted(glob.glob(os.path.expanduser(os.environ.get("PYENV_ROOT", "~/.pyenv") + "/versions/3.*/bin/python3")))
+    pyenv = os.path.expanduser(os.environ.get("PYENV_ROOT", "~/.pyenv"))
+    yield from sorted(glob.glob(f"{pyenv}/versions/3.*/bin/python3"))
 
 
 def every_python(programs=None):
@@ -44,7 +45,7 @@ def default_python():
     if first.carries_tests and first.minor in VERSIONS:
         return first
     others = [python for python in every_python() if python.carries_tests]
-    print(f"{first.program} ({first.version}) does not carry CPython's tests (Debian: apt-get install libpython3-testsuite)")
+    print(f"{first.program} ({first.version}) does not carry CPython's tests (Debian: package libpython3-testsuite)")
     return others[-1] if others else first
 
 

@@ -2,8 +2,9 @@
 """Runs inside a tree's interpreter: chosen tests of CPython's multiprocessing suite, one JSON line each.
 
 Arguments: the start method, the file to append to, and then names of test classes, or of single tests as
-Class.test, or of tests to leave out as -Class.test. Each test has a line when it begins and one when it has ended, so that whoever started this
-knows which one it hangs or dies in. The last line has what is known only at the end.
+Class.test, or of tests to leave out as -Class.test. Each test has a line when it begins and one when it has
+ended, so that whoever started this knows which one it hangs or dies in. The last line has what is known only
+at the end.
 """
 
 import importlib

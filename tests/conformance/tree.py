@@ -30,13 +30,18 @@ import tutti_in_place
 """
 
 
+ASK = """
+import importlib.util, os, sys
+carries = all(importlib.util.find_spec(name) for name in ("test", "test._test_multiprocessing"))
+print(sys.version.split()[0], sys.base_prefix, os.path.dirname(os.__file__), os.path.realpath(sys.executable), carries)
+"""
+
+
 class Python:
     """An interpreter that was found: what it says of itself."""
 
     def __init__(self, program):
-        ask = ("import importlib.util as u, os, sys; print(sys.version.split()[0], sys.base_prefix, os.path.dirname(os.__file__),"
-               "os.path.realpath(sys.executable), bool(u.find_spec('test') and u.find_spec('test._test_multiprocessing')))")
-        said = subprocess.run([program, "-I", "-c", ask], capture_output=True, text=True, check=True, timeout=30).stdout
+        said = subprocess.run([program, "-I", "-c", ASK], capture_output=True, text=True, check=True, timeout=30).stdout
         self.version, prefix, library, self.program, carries = said.split()
         self.prefix, self.library = Path(prefix), Path(library)
         self.carries_tests = carries == "True"

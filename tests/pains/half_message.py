@@ -6,7 +6,7 @@ import time
 from pain import Hurts, main, within
 
 SIZE = 100 << 20  # more than any buffer, long enough to be killed in the middle
-DELAYS = (0.01, 0.02, 0.04, 0.08, 0.5)  # seconds until the writer is killed: on its way in, half through, done
+DELAYS = (0.01, 0.02, 0.04, 0.08, None)  # seconds until the writer is killed; None: when something has arrived
 
 
 def put_much(queue, started, payload):
@@ -28,12 +28,20 @@ def first_word(queue):
             raise Hurts(f"a torn message of {len(message)} bytes came out")
 
 
+def wait_for_any(queue):
+    while queue.empty():
+        time.sleep(0.001)
+
+
 def one_round(mp, delay):
     queue, started = mp.SimpleQueue(), mp.Event()
     writer = mp.Process(target=put_much, args=(queue, started, bytes(SIZE)))
     writer.start()
     started.wait()
-    time.sleep(delay)
+    if delay is None:
+        within(30, wait_for_any, queue)
+    else:
+        time.sleep(delay)
     writer.kill()
     writer.join()
     other = mp.Process(target=put_word, args=(queue,), daemon=True)

@@ -39,7 +39,7 @@ def one_round(mp):
 def show(mp):
     wrong = [code for _ in range(ROUNDS) for code in one_round(mp)]
     if wrong:
-        raise Hurts(f"{len(wrong)} of {ROUNDS * THREADS} joins returned and saw the exit code {wrong[0]}, which was {CODE}")
+        raise Hurts(f"{len(wrong)} of {ROUNDS * THREADS} joins saw the exit code {wrong[0]}, which was {CODE}")
     return f"{ROUNDS * THREADS} joins saw the exit code"
 
 

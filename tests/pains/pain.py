@@ -5,6 +5,7 @@ A program is run as `NAME.py standard` or `NAME.py tutti` and says in its last l
 """
 
 import multiprocessing
+import os
 import sys
 import threading
 
@@ -51,8 +52,6 @@ def main(show):
     print(said, flush=True)
     for child in multiprocessing.active_children():
         child.kill()
-    # What hangs in a thread, or in a finalizer, is no longer needed.
-    sys.stdout.flush()
     sys.stderr.flush()
-    import os
+    # What hangs in a thread or in a finalizer is no longer needed.
     os._exit(0)

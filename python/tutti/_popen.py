@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""The standard library's ways of starting a process, with one change: any number of threads may wait for it.
+
+There each thread asks the system itself. The first is told how the process ended, and the others that there is no
+such child: they return from join() and see no exit code, or a wrong one. Here all wait without taking
+anything, and then one at a time looks what the first has found.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from multiprocessing import connection, popen_fork, popen_forkserver, popen_spawn_posix
+from typing import TYPE_CHECKING, Any
+
+__all__: list[str] = []
+
+_Base: Any = popen_fork.Popen if TYPE_CHECKING else object
+
+
+class _TakenOnce(_Base):  # type: ignore[misc]
+    def __init__(self, process_obj: Any) -> None:
+        self._taking = threading.Lock()
+        super().__init__(process_obj)
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        if self.returncode is None and flag != os.WNOHANG:
+            self._await_end()
+        with self._taking:
+            code: int | None = super().poll(os.WNOHANG)
+        return code
+
+    def _await_end(self) -> None:
+        """Waits until the process has ended, and leaves its exit code where it is."""
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            pass  # taken already
+
+
+class Fork(_TakenOnce, popen_fork.Popen):
+    """A copy of this process."""
+
+
+class Spawn(_TakenOnce, popen_spawn_posix.Popen):
+    """A fresh interpreter."""
+
+
+class ForkServer(_TakenOnce, popen_forkserver.Popen):
+    """A copy of the server process, which sends the exit code through the sentinel."""
+
+    def _await_end(self) -> None:
+        connection.wait([self.sentinel])
