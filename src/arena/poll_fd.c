@@ -193,7 +193,7 @@ static bool is_own(const struct tutti__poll_descriptor *descriptor)
 tutti_err tutti__poll_fd(tutti_arena *arena, const struct tutti__watch *watch, bool is_station, int *fd)
 {
 	tutti_err err = TUTTI_OK;
-	pthread_mutex_lock(&tutti__poll_mutex);
+	tutti__poll_lock();
 	struct tutti__poll_descriptor *descriptor = load_relaxed(&watch->list->descriptor);
 	if (!descriptor || !is_own(descriptor)) {
 		err = open_descriptor(arena, watch, is_station, &descriptor);
@@ -219,7 +219,7 @@ void tutti__poll_descriptor_close(struct tutti__poll_descriptor *descriptor)
 	struct helper *helper = descriptor->helper;
 	if (!is_own(descriptor))
 		return;
-	pthread_mutex_lock(&tutti__poll_mutex);
+	tutti__poll_lock();
 	pthread_mutex_lock(&helper->poller.mutex);
 	tutti__poller_remove(&helper->poller, &descriptor->source);
 	bool last = helper->poller.source_count == 0;

@@ -14,10 +14,16 @@ static void before_fork(void) { pthread_mutex_lock(&tutti__poll_mutex); }
 static void after_fork(void) { pthread_mutex_unlock(&tutti__poll_mutex); }
 static void prepare_fork(void) { pthread_atfork(before_fork, after_fork, after_fork); }
 
-tutti_err tutti__poller_init(struct tutti__poller *poller, tutti_arena *arena, uint32_t member)
+/* Prepared by the first who locks it, which may be one who closes a handle that nobody polls. */
+void tutti__poll_lock(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	pthread_once(&once, prepare_fork);
+	pthread_mutex_lock(&tutti__poll_mutex);
+}
+
+tutti_err tutti__poller_init(struct tutti__poller *poller, tutti_arena *arena, uint32_t member)
+{
 	*poller = (struct tutti__poller){.arena = arena, .member = member, .bucket_count = FIRST_BUCKETS};
 	poller->buckets = calloc(FIRST_BUCKETS, sizeof(struct tutti__poll_source *));
 	if (!poller->buckets)
@@ -177,7 +183,7 @@ void tutti__poll_list_remove(struct tutti__poll_source *source)
 
 void tutti__poll_list_close(struct tutti__poll_list *list)
 {
-	pthread_mutex_lock(&tutti__poll_mutex);
+	tutti__poll_lock();
 	while (list->sources) {
 		struct tutti__poll_source *source = list->sources;
 		list->sources = source->next_of_handle;

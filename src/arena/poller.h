@@ -62,6 +62,9 @@ struct tutti__poller {
 
 extern pthread_mutex_t tutti__poll_mutex;
 
+/* Locks it; from the first time on a fork finds it free. */
+void tutti__poll_lock(void);
+
 tutti_err tutti__poller_init(struct tutti__poller *poller, tutti_arena *arena, uint32_t member);
 void tutti__poller_fini(struct tutti__poller *poller);
 

@@ -99,7 +99,7 @@ void tutti_waitset_close(tutti_waitset *set)
 		return; /* a forked child leaves its copy alone */
 	struct tutti__poller *poller = &set->poller;
 	tutti__poll_list_close(&set->self);
-	pthread_mutex_lock(&tutti__poll_mutex);
+	tutti__poll_lock();
 	for (size_t i = 0; i < poller->bucket_count; i++)
 		while (poller->buckets[i]) {
 			tutti__poll_list_remove(poller->buckets[i]);
@@ -206,7 +206,7 @@ static tutti_err insert_object(tutti_waitset *set, const tutti_wait_item *item, 
 	if (!entry)
 		return TUTTI_ENOMEM;
 	entry->source = (struct tutti__poll_source){.watch = *watch, .on_ready = on_ready, .on_close = on_close};
-	pthread_mutex_lock(&tutti__poll_mutex);
+	tutti__poll_lock();
 	bool is_in = find_object(set, watch) != NULL;
 	if (!is_in) {
 		pthread_mutex_lock(&set->poller.mutex);
@@ -325,7 +325,7 @@ tutti_err tutti_waitset_add(tutti_waitset *set, tutti_wait_item item) { return t
 
 static bool remove_object(tutti_waitset *set, const struct tutti__watch *watch)
 {
-	pthread_mutex_lock(&tutti__poll_mutex);
+	tutti__poll_lock();
 	struct tutti__wait_entry *entry = find_object(set, watch);
 	if (entry) {
 		tutti__poll_list_remove(&entry->source);
