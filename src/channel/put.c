@@ -2,33 +2,24 @@
 /* Putting. The steps and what a death leaves at each: layout.h. */
 #include <string.h>
 
+#include "channel/letter.h"
 #include "channel/parcel.h"
 #include "channel/queue.h"
 #include "os/seeded_bug.h"
-
-/* One message on its way in. */
-struct letter {
-	const tutti_view *parts;
-	size_t count;
-	uint64_t size; /* of all parts */
-	uint32_t encoding;
-	bool is_parcel; /* the block is a parcel */
-	uint64_t block; /* holds the payload if it is not inline; the caller's own until committed */
-};
 
 /* Why an entry did not go in. */
 enum append_result { APPENDED, NO_SEGMENT, NO_ROOM, IS_SHUT };
 
 enum { BATCH = 32 }; /* messages put under one latch */
 
-static bool is_inline(const struct letter *letter) { return letter->block == 0; }
+static bool is_inline(const struct tutti__letter *letter) { return letter->block == 0; }
 
-static uint64_t entry_size_of(const struct letter *letter)
+static uint64_t entry_size_of(const struct tutti__letter *letter)
 {
 	return tutti__entry_size(is_inline(letter) ? letter->size : sizeof(struct tutti__block_entry));
 }
 
-static void copy_parts(unsigned char *to, const struct letter *letter)
+void tutti__letter_copy(unsigned char *to, const struct tutti__letter *letter)
 {
 	for (size_t i = 0; i < letter->count; i++) {
 		if (letter->parts[i].size)
@@ -42,16 +33,16 @@ static void copy_parts(unsigned char *to, const struct letter *letter)
  * waits looks at that line all the time: it is written last and at one go, together with
  * the header, so that it crosses to the getter once.
  */
-static uint64_t beside_header(const unsigned char *payload, const struct letter *letter)
+static uint64_t beside_header(const unsigned char *payload, const struct tutti__letter *letter)
 {
 	uint64_t rest = CACHE_LINE - ((uintptr_t)payload - TUTTI__HEADER_SIZE) % CACHE_LINE - TUTTI__HEADER_SIZE;
 	return rest < letter->size ? rest : letter->size;
 }
 
-static void copy_beyond_line(unsigned char *payload, const struct letter *letter)
+static void copy_beyond_line(unsigned char *payload, const struct tutti__letter *letter)
 {
 	if (letter->count > 1) {
-		copy_parts(payload, letter);
+		tutti__letter_copy(payload, letter);
 		return;
 	}
 	uint64_t first = beside_header(payload, letter);
@@ -59,7 +50,7 @@ static void copy_beyond_line(unsigned char *payload, const struct letter *letter
 		memcpy(payload + first, (const unsigned char *)letter->parts->data + first, letter->size - first);
 }
 
-static void copy_beside_header(unsigned char *payload, const struct letter *letter)
+static void copy_beside_header(unsigned char *payload, const struct tutti__letter *letter)
 {
 	if (letter->count == 1 && letter->size)
 		memcpy(payload, letter->parts->data, beside_header(payload, letter));
@@ -130,7 +121,7 @@ static void prefetch_next(tutti_arena *arena, const struct tutti__queue *shared,
 }
 
 /* Under the latch, with room in the tail segment. */
-static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const struct letter *letter)
+static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const struct tutti__letter *letter)
 {
 	uint64_t tail = load_relaxed(&shared->put.position);
 	uint64_t next = tail + entry_size_of(letter);
@@ -173,7 +164,7 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 }
 
 /* Under the latch. `*spare` is a segment of the caller's, taken if needed and then set to 0. */
-static enum append_result append(tutti_arena *arena, struct tutti__queue *shared, const struct letter *letter,
+static enum append_result append(tutti_arena *arena, struct tutti__queue *shared, const struct tutti__letter *letter,
                                  uint64_t *spare)
 {
 	if (unlikely(load_relaxed(&shared->is_shut)))
@@ -205,7 +196,7 @@ static uint64_t next_segment_size(const struct tutti__queue *shared, uint64_t ta
 }
 
 /* Without the latch (a latch is a leaf): a segment for who comes back with it. */
-static tutti_err make_spare(tutti_arena *arena, struct tutti__queue *shared, const struct letter *letter,
+static tutti_err make_spare(tutti_arena *arena, struct tutti__queue *shared, const struct tutti__letter *letter,
                             int64_t deadline, uint64_t *spare)
 {
 	if (*spare)
@@ -273,8 +264,8 @@ static void announce(tutti_arena *arena, struct tutti__queue *shared)
 }
 
 /* Appends letters in order until all are in or something is in the way. */
-static enum append_result append_some(tutti_arena *arena, struct tutti__queue *shared, const struct letter *letters,
-                                      size_t count, size_t *done, uint64_t *spare)
+static enum append_result append_some(tutti_arena *arena, struct tutti__queue *shared,
+                                      const struct tutti__letter *letters, size_t count, size_t *done, uint64_t *spare)
 {
 	enum append_result result = APPENDED;
 	for (size_t i = 0; i < count && result == APPENDED; i++) {
@@ -293,7 +284,7 @@ static void pass_on(struct tutti__queue *shared)
 		tutti__wake_one(&shared->room, &shared->room_hints);
 }
 
-static tutti_err put_letters(tutti_queue *queue, const struct letter *letters, size_t count, size_t *done,
+tutti_err tutti__put_letters(tutti_queue *queue, const struct tutti__letter *letters, size_t count, size_t *done,
                              tutti_time timeout)
 {
 	tutti_err err;
@@ -330,7 +321,7 @@ static tutti_err put_letters(tutti_queue *queue, const struct letter *letters, s
 	return err;
 }
 
-static tutti_err check_size(const struct tutti__queue *shared, uint64_t size)
+tutti_err tutti__check_message_size(const struct tutti__queue *shared, uint64_t size)
 {
 	if (size <= shared->max_message)
 		return TUTTI_OK;
@@ -340,7 +331,7 @@ static tutti_err check_size(const struct tutti__queue *shared, uint64_t size)
 	                   (unsigned long long)size, shared->object.name, (unsigned long long)shared->max_message);
 }
 
-static tutti_err prepare_parcel(tutti_queue *queue, struct letter *letter, const tutti_handle *carried,
+static tutti_err prepare_parcel(tutti_queue *queue, struct tutti__letter *letter, const tutti_handle *carried,
                                 size_t carried_count, tutti_time timeout)
 {
 	tutti_arena *arena = queue->reference.arena;
@@ -355,27 +346,27 @@ static tutti_err prepare_parcel(tutti_queue *queue, struct letter *letter, const
 	}
 	letter->is_parcel = true;
 	tutti__parcel_at(arena, letter->block)->encoding = letter->encoding;
-	copy_parts(tutti__parcel_payload(arena, letter->block), letter);
+	tutti__letter_copy(tutti__parcel_payload(arena, letter->block), letter);
 	return TUTTI_OK;
 }
 
 /* Frees what a letter that did not get in has. */
-static void drop_letter(tutti_queue *queue, const struct letter *letter)
+static void drop_letter(tutti_queue *queue, const struct tutti__letter *letter)
 {
 	if (letter->block)
 		(letter->is_parcel ? tutti__parcel_free : tutti__block_free)(queue->reference.arena, letter->block);
 }
 
-static tutti_err measure(const tutti_queue *queue, struct letter *letter)
+static tutti_err measure(const tutti_queue *queue, struct tutti__letter *letter)
 {
 	letter->size = 0;
 	for (size_t i = 0; i < letter->count; i++)
 		letter->size += letter->parts[i].size;
-	return check_size(queue->shared, letter->size);
+	return tutti__check_message_size(queue->shared, letter->size);
 }
 
 /* Fills in size and, for a large message, a block with its bytes. */
-static tutti_err prepare(tutti_queue *queue, struct letter *letter, tutti_time timeout)
+static tutti_err prepare(tutti_queue *queue, struct tutti__letter *letter, tutti_time timeout)
 {
 	tutti_arena *arena = queue->reference.arena;
 	tutti_err err = measure(queue, letter);
@@ -388,15 +379,15 @@ static tutti_err prepare(tutti_queue *queue, struct letter *letter, tutti_time t
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout);
 	err = tutti__block_alloc(arena, TUTTI__KIND_RAW, letter->size, deadline, &letter->block);
 	if (!err)
-		copy_parts(tutti__at(arena, letter->block), letter);
+		tutti__letter_copy(tutti__at(arena, letter->block), letter);
 	return err;
 }
 
 /* A letter that has been prepared. */
-static tutti_err put_one(tutti_queue *queue, const struct letter *letter, tutti_time timeout)
+static tutti_err put_one(tutti_queue *queue, const struct tutti__letter *letter, tutti_time timeout)
 {
 	size_t done = 0;
-	tutti_err err = put_letters(queue, letter, 1, &done, timeout);
+	tutti_err err = tutti__put_letters(queue, letter, 1, &done, timeout);
 	if (unlikely(done == 0))
 		drop_letter(queue, letter);
 	return err;
@@ -405,7 +396,7 @@ static tutti_err put_one(tutti_queue *queue, const struct letter *letter, tutti_
 tutti_err tutti_queue_put_gather(tutti_queue *queue, const tutti_view *parts, size_t count, tutti_encoding encoding,
                                  tutti_time timeout)
 {
-	struct letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
+	struct tutti__letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
 	tutti_err err = prepare(queue, &letter, timeout);
 	return err ? err : put_one(queue, &letter, timeout);
 }
@@ -413,7 +404,7 @@ tutti_err tutti_queue_put_gather(tutti_queue *queue, const tutti_view *parts, si
 tutti_err tutti_queue_put_with(tutti_queue *queue, const tutti_view *parts, size_t count, tutti_encoding encoding,
                                const tutti_handle *carried, size_t carried_count, tutti_time timeout)
 {
-	struct letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
+	struct tutti__letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
 	if (carried_count == 0)
 		return tutti_queue_put_gather(queue, parts, count, encoding, timeout);
 	if (carried_count > TUTTI__CARRIED_MAX)
@@ -435,16 +426,16 @@ tutti_err tutti_queue_put(tutti_queue *queue, const void *data, size_t size, tut
 static tutti_err put_batch(tutti_queue *queue, const tutti_view *messages, size_t count, size_t *done,
                            tutti_time timeout)
 {
-	struct letter letters[BATCH];
+	struct tutti__letter letters[BATCH];
 	size_t ready = 0;
 	tutti_err err = TUTTI_OK;
 	while (ready < count && !err) {
-		letters[ready] = (struct letter){.parts = &messages[ready], .count = 1};
+		letters[ready] = (struct tutti__letter){.parts = &messages[ready], .count = 1};
 		err = prepare(queue, &letters[ready], timeout);
 		ready += err == TUTTI_OK;
 	}
 	/* What could be prepared goes in even if a later one could not: the accepted ones are a prefix. */
-	tutti_err put_err = ready ? put_letters(queue, letters, ready, done, timeout) : TUTTI_OK;
+	tutti_err put_err = ready ? tutti__put_letters(queue, letters, ready, done, timeout) : TUTTI_OK;
 	for (size_t i = *done; i < ready; i++)
 		drop_letter(queue, &letters[i]);
 	return put_err ? put_err : err;
@@ -466,81 +457,4 @@ tutti_err tutti_queue_put_many(tutti_queue *queue, const tutti_view *messages, s
 	if (accepted)
 		*accepted = total;
 	return err;
-}
-
-tutti_err tutti_queue_put_begin(tutti_queue *queue, tutti_draft *draft, size_t size)
-{
-	tutti_err err;
-	uint64_t block;
-	*draft = (tutti_draft){0};
-	if (tutti__use(&queue->reference, &err) == 0 || (err = check_size(queue->shared, size)) != TUTTI_OK)
-		return err;
-	err = tutti__block_alloc(queue->reference.arena, TUTTI__KIND_RAW, size ? size : 1, INT64_MAX, &block);
-	if (err)
-		return err;
-	*draft = (tutti_draft){.data = tutti__at(queue->reference.arena, block),
-	                       .size = size,
-	                       .queue = queue,
-	                       .block = block,
-	                       .capacity = size};
-	return TUTTI_OK;
-}
-
-/* A draft of a joinable queue becomes a parcel: a small one by copy, a larger one as its body. */
-static tutti_err commit_parcel(tutti_draft *draft, struct letter *letter, tutti_time timeout)
-{
-	size_t done = 0;
-	tutti_arena *arena = draft->queue->reference.arena;
-	uint64_t body = draft->size < TUTTI__PARCEL_INLINE ? 0 : draft->block;
-	tutti_err err = tutti__parcel_create(arena, NULL, 0, draft->size, body, INT64_MAX, &letter->block);
-	if (err)
-		return err;
-	letter->is_parcel = true;
-	tutti__parcel_at(arena, letter->block)->encoding = letter->encoding;
-	if (!body)
-		copy_parts(tutti__parcel_payload(arena, letter->block), letter);
-	err = put_letters(draft->queue, letter, 1, &done, timeout);
-	if (done == 0) {
-		if (body)
-			tutti__parcel_take_body(arena, letter->block); /* the draft's again */
-		tutti__parcel_free(arena, letter->block);
-		return err;
-	}
-	if (!body)
-		tutti__block_free(arena, draft->block);
-	draft->queue = NULL;
-	return err;
-}
-
-tutti_err tutti_queue_put_commit(tutti_draft *draft, tutti_time timeout)
-{
-	size_t done = 0;
-	if (!draft->queue)
-		return tutti__fail(TUTTI_EINVAL, "this draft was committed or aborted before. Begin another.");
-	if (draft->size > draft->capacity)
-		return tutti__fail(TUTTI_EINVAL, "the draft was begun with %zu bytes and cannot have %zu now.", draft->capacity,
-		                   draft->size);
-	tutti_view part = {draft->data, draft->size};
-	bool small = draft->size <= TUTTI__INLINE_MAX;
-	struct letter letter = {.parts = &part,
-	                        .count = 1,
-	                        .size = draft->size,
-	                        .encoding = draft->encoding,
-	                        .block = small ? 0 : draft->block};
-	if (draft->queue->shared->is_joinable)
-		return commit_parcel(draft, &letter, timeout);
-	tutti_err err = put_letters(draft->queue, &letter, 1, &done, timeout);
-	if (done == 0)
-		return err;
-	if (small)
-		tutti__block_free(draft->queue->reference.arena, draft->block);
-	draft->queue = NULL;
-	return err;
-}
-
-void tutti_queue_put_abort(tutti_draft *draft)
-{
-	if (draft->queue)
-		tutti__block_free(draft->queue->reference.arena, draft->block);
-	draft->queue = NULL;
 }

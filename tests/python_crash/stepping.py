@@ -6,6 +6,7 @@ import os
 import signal
 
 TRACEME, SINGLESTEP, SETOPTIONS = 0, 9, 0x4200
+SET_PDEATHSIG = 1  # of prctl
 EXITKILL = 0x100000
 WALL = 0x40000000
 TICK = 0.005
@@ -19,6 +20,13 @@ libc.ptrace.restype = ctypes.c_long
 def ptrace(request, pid, data=0):
     if libc.ptrace(request, pid, None, data) == -1:
         raise OSError(ctypes.get_errno(), f"ptrace({request}): {os.strerror(ctypes.get_errno())}")
+
+
+def end_with(parent):
+    """In a process of the harness: it may hang, and must not outlive who waits for it."""
+    libc.prctl(SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def offer():
