@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Handing descriptors over: forked, spawned, siblings; once; deaths and stops on either side. */
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -15,6 +16,7 @@ struct scene {
 	tutti_arena *arena;
 	tutti_queue *queue; /* values travel here */
 	int pipe[2];
+	unsigned descriptors; /* open before there was a scene */
 	atomic_u32 ready, go;
 	_Atomic uint32_t taken;
 };
@@ -22,17 +24,22 @@ struct scene {
 static struct scene *new_scene(void)
 {
 	struct scene *scene = support_shared(sizeof *scene);
+	scene->descriptors = support_descriptors();
 	scene->arena = support_arena(0);
 	OK(tutti_queue_open(&scene->queue, &(tutti_queue_options){.arena = scene->arena}));
 	assert_int_equal(pipe2(scene->pipe, O_CLOEXEC), 0);
 	return scene;
 }
 
+/* What was handed over is there a moment before the giver's thread has closed its own; then the count is exact. */
 static void end_scene(struct scene *scene)
 {
+	int64_t deadline = support_now() + tutti_seconds(10);
 	tutti_queue_close(scene->queue);
 	close(scene->pipe[0]), close(scene->pipe[1]);
 	tutti_arena_close(scene->arena);
+	while (support_descriptors() > scene->descriptors && support_now() < deadline)
+		sched_yield();
 }
 
 static void send_value(tutti_queue *queue, tutti_descriptor value)

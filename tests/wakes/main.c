@@ -23,7 +23,7 @@
 
 #include "os/os.h"
 
-enum { HOGS = 2, LIMIT = 3000 /* s, for all */ };
+enum { HOGS = 2, LIMIT = 3000 /* s, for all */, LOSING_TRIES = 20 };
 static const int64_t MARGIN = 20000000; /* ns: a waker may lose its CPU between its store and its wake */
 
 /* Seen by both sides. */
@@ -268,7 +268,9 @@ static bool play(const struct kind *kind, unsigned cpus, bool eager, bool loses,
 	               : "",
 	       cpus, cpus > 1 ? "s" : " ", (unsigned long long)operations, (unsigned long long)board->sleeps,
 	       (unsigned long long)board->ticks, (unsigned long long)board->lost, (double)(real.clock_now() - begin) / 1e9,
-	       good ? "" : "  FAILED");
+	       good    ? ""
+	       : loses ? "  not met this time"
+	               : "  FAILED");
 	fflush(stdout);
 	return good;
 }
@@ -289,7 +291,10 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		if (!strstr(kinds[i].name, only))
 			continue;
-		bool good = play(&kinds[i], 2, true, true, 4 * LEAST_OPERATIONS);
+		/* The third wake may reach somebody who is not asleep yet, and is no loss then. */
+		bool good = false;
+		for (int tries = 0; tries < LOSING_TRIES && !good; tries++)
+			good = play(&kinds[i], 2, true, true, 4 * LEAST_OPERATIONS);
 		passed += good;
 		failed += !good;
 	}
