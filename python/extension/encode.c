@@ -282,6 +282,6 @@ int direct_encode(PyObject *object, struct outgoing *out)
 	encoder.out = out;
 	int result = encode_object(&encoder, object);
 	if (result == UNKNOWN)
-		objects_clear(&out->objects);
+		objects_free(&out->objects); /* what comes next begins anew */
 	return result == DONE ? finish(&encoder) : result;
 }

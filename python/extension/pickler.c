@@ -138,6 +138,8 @@ static int pickler_take(struct messages *messages, enum pickler_kind kind, struc
 static void pickler_give(struct messages *messages, enum pickler_kind kind, struct pickler *pickler, size_t size)
 {
 	struct spare_picklers *spare = &messages->spare[kind];
+	PyObject *type, *value, *traceback;
+	PyErr_Fetch(&type, &value, &traceback); /* of a message that could not be finished: it is the caller's */
 	sink_clear((struct sink *)pickler->sink);
 	PyObject *cleared = size < DROP_AFTER_BYTES ? PyObject_CallNoArgs(pickler->clear_memo) : NULL;
 	/* Clearing drops references and may have run foreign code: look at the count only now. */
@@ -148,6 +150,7 @@ static void pickler_give(struct messages *messages, enum pickler_kind kind, stru
 	if (!cleared)
 		PyErr_Clear();
 	Py_XDECREF(cleared);
+	PyErr_Restore(type, value, traceback);
 }
 
 void pickler_clear(struct messages *messages)

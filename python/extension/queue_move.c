@@ -306,6 +306,11 @@ static int get_the_rest(struct queue_object *self, PyObject *list, Py_ssize_t mo
 		PyErr_Clear();
 		return 0;
 	}
+	if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) { /* not one of the messages': raised as soon as we are back */
+		PyErr_Clear();
+		PyErr_SetInterrupt();
+		return 0;
+	}
 	PyErr_Fetch(&type, &value, &traceback);
 	PyErr_NormalizeException(&type, &value, &traceback);
 	Py_XSETREF(self->late_error, value);
@@ -334,6 +339,8 @@ static PyObject *queue_get_many(PyObject *object, PyObject *const *given, Py_ssi
 	if (result == 0 && queue_enter(self) == 0) {
 		result = get_the_rest(self, list, most);
 		queue_leave(self);
+	} else if (result == 0) {
+		PyErr_Clear(); /* another thread has closed it meanwhile: the first message is ours all the same */
 	}
 	if (result < 0)
 		Py_CLEAR(list);

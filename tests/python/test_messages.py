@@ -410,3 +410,30 @@ def test_a_received_block_can_be_sent_on():
 def test_arrays_of_the_array_module():
     numbers = array.array("d", range(1000))
     assert there_and_back(numbers) == numbers
+
+
+def test_what_the_direct_form_gives_up_leaves_no_memory():
+    obj = (b"x" * 20_000, array.array("i", [1]))  # first a part that is kept by reference, then one it does not know
+    assert encoding(obj) == PICKLE
+    before = sys.getallocatedblocks()
+    for _ in range(2_000):
+        _tutti._encode(obj)
+    assert sys.getallocatedblocks() - before < 500
+
+
+class Releasing:
+    """Takes back a buffer that was handed over before."""
+
+    def __init__(self, buffer):
+        self.buffer = buffer
+
+    def __reduce__(self):
+        self.buffer.release()
+        return int, ()
+
+
+def test_a_buffer_that_is_released_meanwhile_is_an_error_with_a_text():
+    buffer = pickle.PickleBuffer(bytearray(100_000))
+    with pytest.raises(ValueError, match="released"):
+        _tutti._encode([buffer, Releasing(buffer)])
+    assert there_and_back([1, {"a": 2}]) == [1, {"a": 2}]

@@ -554,3 +554,21 @@ def test_a_wait_goes_on_after_a_signal():
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+class Interrupting:
+    def __reduce__(self):
+        return interrupt, ()
+
+
+def test_an_interrupt_amid_get_many_is_raised_by_it():
+    q = queues.Queue()
+    q.put_many([1, Interrupting(), 2])
+    with pytest.raises(KeyboardInterrupt):
+        q.get_many(10)
+        time.sleep(0)  # where a signal handler may run at the latest
+    assert q.get() == 2
