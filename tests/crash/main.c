@@ -11,11 +11,7 @@
 #include "step.h"
 #include "traffic.h"
 
-enum {
-	ZOMBIE_EVERY = 2,
-	USE_EVERY = 32,
-	SHORT = 250, /* instructions: up to here a short operation is killed at each of them; beyond it only with --long */
-};
+enum { ZOMBIE_EVERY = 2, USE_EVERY = 32 };
 
 static struct {
 	bool linear_only, traffic_only, stop_at_first, quick;
@@ -81,10 +77,8 @@ static uint64_t count_kills(const struct operation *operation)
 {
 	uint64_t count = board->instructions + 1;
 	uint64_t kills = ring.effort * 50000 / count;
-	if (kills > count || (operation->is_short && (count <= SHORT || ring.effort > 1)))
+	if (operation->is_short || kills > count)
 		return count;
-	if (operation->is_short)
-		return SHORT / 2;
 	return kills < ring.effort * 4 ? ring.effort * 4 : kills > ring.effort * 30 ? ring.effort * 30 : kills;
 }
 

@@ -359,7 +359,6 @@ const struct operation channel_operations[] = {
      .operate = get_job,
      .check = check_job_get},
 	{.name = "joinable get by copy",
-     .is_short = true,
      .size = SMALL,
      .arrange = open_jobs,
      .prepare = find_jobs,

@@ -103,12 +103,7 @@ static void check_pipe(struct stage *stage)
 const struct operation pipe_operations[] = {
 	{.name = "pipe open", .operate = open_pipe_alone, .check = check_nothing},
 	{.name = "pipe at", .size = SMALL, .prepare = open_pipe, .operate = find_far_end, .check = check_pipe},
-	{.name = "pipe send",
-     .is_short = true,
-     .size = SMALL,
-     .prepare = write_one,
-     .operate = send_one,
-     .check = check_pipe},
+	{.name = "pipe send", .size = SMALL, .prepare = write_one, .operate = send_one, .check = check_pipe},
 	{.name = "pipe send, a block", .size = BIG, .prepare = write_one, .operate = send_one, .check = check_pipe},
 	{.name = "pipe receive", .size = SMALL, .prepare = open_pipe, .operate = receive_one, .check = check_pipe},
 	{.name = "pipe close, the last handle of an end",

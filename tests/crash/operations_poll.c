@@ -138,7 +138,6 @@ static void poll_once(struct stage *stage)
 
 const struct operation poll_operations[] = {
 	{.name = "put, polled by a wait set",
-     .is_short = true,
      .adds = 1,
      .size = SMALL,
      .arrange = poll_queue,
