@@ -31,7 +31,7 @@ static tutti_err fail_busy(const tutti_arena *arena, uint32_t holder)
 		TUTTI_EBUSY,
 		"pid %d \"%s\" is in the middle of an operation on it and does not go on (stopped, or starved of "
 		"CPU). Continue it, or kill it; then try again.",
-		slot->identity.pid, slot->name);
+		tutti__member_pid(arena, holder), slot->name);
 }
 
 /*

@@ -38,13 +38,25 @@ static bool is_abandoned_joiner(uint64_t state)
 	       !tutti__os.is_alive(&joiner);
 }
 
+/*
+ * Word by word, because who looks at a member that was recovered a moment ago meets the next owner's writes.
+ * Release and acquire: a reader that got one of them finds the state gone on.
+ */
+static void copy_identity(struct tutti__identity *to, const struct tutti__identity *from)
+{
+	_Static_assert(sizeof *to % sizeof(uint64_t) == 0 && alignof(struct tutti__identity) == 8, "it is words");
+	for (size_t i = 0; i < sizeof *to / sizeof(uint64_t); i++)
+		store_release((atomic_u64 *)to + i, load_acquire((atomic_u64 *)(uintptr_t)from + i));
+}
+
 static void fill_slot(tutti_arena *arena, uint32_t id, const struct tutti__identity *identity)
 {
 	struct tutti__slot *slot = tutti__slot_of(arena, id);
-	slot->identity = *identity;
-	slot->identity.member = id;
-	slot->identity.map_start = (uint64_t)(uintptr_t)arena->base;
-	slot->identity.map_end = slot->identity.map_start + arena->size;
+	struct tutti__identity whole = *identity;
+	whole.member = id;
+	whole.map_start = (uint64_t)(uintptr_t)arena->base;
+	whole.map_end = whole.map_start + arena->size;
+	copy_identity(&slot->identity, &whole);
 	memcpy(slot->name, arena->member_name, sizeof slot->name);
 	store_relaxed(&slot->recoverer, 0);
 	store_relaxed(&slot->waiting_for, 0);
@@ -100,9 +112,17 @@ static uint64_t state_if_in(const tutti_arena *arena, uint32_t id)
 	return in && tutti__state_generation(state) == id >> TUTTI__SLOT_BITS ? state : 0;
 }
 
+/* Of a member that was in. False also if the slot went on meanwhile: then it is gone, recovered by another one. */
+static bool is_alive(const tutti_arena *arena, uint32_t id)
+{
+	struct tutti__identity identity;
+	copy_identity(&identity, &tutti__slot_of(arena, id)->identity);
+	return state_if_in(arena, id) != 0 && tutti__os.is_alive(&identity);
+}
+
 bool tutti__member_is_dead(tutti_arena *arena, uint32_t id)
 {
-	return state_if_in(arena, id) == 0 || !tutti__os.is_alive(&tutti__slot_of(arena, id)->identity);
+	return state_if_in(arena, id) == 0 || !is_alive(arena, id);
 }
 
 int tutti__member_pid(const tutti_arena *arena, uint32_t id) { return (int)tutti__state_pid(state_if_in(arena, id)); }
@@ -112,7 +132,7 @@ bool tutti__recover_if_dead(tutti_arena *arena, uint32_t id)
 	uint64_t state = state_if_in(arena, id);
 	if (state == 0)
 		return true;
-	if (tutti__os.is_alive(&tutti__slot_of(arena, id)->identity))
+	if (is_alive(arena, id))
 		return false;
 	return tutti__recover(arena, id, tutti__state_status(state) == TUTTI__SLOT_CLEAN);
 }

@@ -97,6 +97,16 @@ void tutti__poller_remove(struct tutti__poller *poller, struct tutti__poll_sourc
 		}
 }
 
+struct tutti__poll_source *tutti__poller_pop(struct tutti__poller *poller, size_t bucket)
+{
+	struct tutti__poll_source *source = poller->buckets[bucket];
+	if (source) {
+		poller->buckets[bucket] = source->next_in_bucket;
+		poller->source_count--;
+	}
+	return source;
+}
+
 /*
  * A full barrier: the caller looks again; who makes it ready looks at the word after it (station.h). What is
  * armed already needs none: whoever takes that word away rings us, now or soon.

@@ -74,6 +74,8 @@ bool tutti__poller_is_own(const struct tutti__poller *poller);
 /* With the poller's mutex: adds a source, and looks at it. */
 void tutti__poller_add(struct tutti__poller *poller, struct tutti__poll_source *source);
 void tutti__poller_remove(struct tutti__poller *poller, struct tutti__poll_source *source);
+/* With the poller's mutex: takes some source out of a bucket; NULL if that is empty. */
+struct tutti__poll_source *tutti__poller_pop(struct tutti__poller *poller, size_t bucket);
 
 /* With the poller's mutex: looks at a source unless it is lit; arms it, or calls on_ready. */
 void tutti__poll_source_check(struct tutti__poll_source *source);

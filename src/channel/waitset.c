@@ -101,9 +101,9 @@ void tutti_waitset_close(tutti_waitset *set)
 	tutti__poll_list_close(&set->self);
 	tutti__poll_lock();
 	for (size_t i = 0; i < poller->bucket_count; i++)
-		while (poller->buckets[i]) {
-			tutti__poll_list_remove(poller->buckets[i]);
-			drop_object((struct tutti__wait_entry *)poller->buckets[i]);
+		for (struct tutti__poll_source *source; (source = tutti__poller_pop(poller, i)) != NULL;) {
+			tutti__poll_list_remove(source);
+			free((struct tutti__wait_entry *)source);
 		}
 	pthread_mutex_unlock(&tutti__poll_mutex);
 	for (size_t fd = 0; fd < set->fd_room; fd++)

@@ -63,7 +63,7 @@ static char *text_buffer(void)
 	return last_text;
 }
 
-tutti_err tutti__fail(tutti_err err, const char *format, ...)
+tutti_err(tutti__fail)(tutti_err err, const char *format, ...)
 {
 	char *text = text_buffer();
 	va_list arguments;
@@ -76,7 +76,7 @@ tutti_err tutti__fail(tutti_err err, const char *format, ...)
 	return err;
 }
 
-tutti_err tutti__fail_system(int error_number, const char *what)
+tutti_err(tutti__fail_system)(int error_number, const char *what)
 {
 	if (error_number == EMFILE || error_number == ENFILE)
 		return tutti__fail(TUTTI_EDESCRIPTORS, "%s: no file descriptor is left (%s). Close some, or raise `ulimit -n`.",

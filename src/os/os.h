@@ -86,6 +86,10 @@ tutti_err tutti__fail(tutti_err err, const char *format, ...) TUTTI_PRINTF(2, 3)
 tutti_err tutti__fail_plain(tutti_err err, const char *text);
 /* The same for a failed system call: adds the text of `error_number`; names lack of descriptors as such. */
 tutti_err tutti__fail_system(int error_number, const char *what);
+#ifdef __clang_analyzer__ /* a failure is never TUTTI_OK; the analyser looks into one file at a time and cannot know */
+#define tutti__fail(err, ...) ((void)(tutti__fail)((err), __VA_ARGS__), (err))
+#define tutti__fail_system(error_number, what) ((void)(tutti__fail_system)((error_number), (what)), TUTTI_ESYSTEM)
+#endif
 
 /* The absolute time at which a relative timeout ends. */
 int64_t tutti__deadline(tutti_time timeout);

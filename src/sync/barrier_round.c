@@ -310,6 +310,7 @@ void tutti__barrier_recover(tutti_arena *arena, uint64_t offset, uint32_t owner,
 bool tutti__barrier_is_valid(tutti_arena *arena, struct tutti__barrier *shared,
                              void (*visit)(void *context, uint64_t block), void *context)
 {
+	uint32_t parties = shared->parties;
 	struct tutti__roster_walk walk = tutti__roster_walk(arena, &shared->roster);
 	uint64_t word = load_acquire(&shared->word);
 	uint32_t generation = tutti__generation_of(word), count = 0;
@@ -320,9 +321,9 @@ bool tutti__barrier_is_valid(tutti_arena *arena, struct tutti__barrier *shared,
 			return false;
 		count += code == WAITING;
 	}
-	if (phase == TUTTI__FILLING && (tutti__arrived(word) >= shared->parties || count < tutti__arrived(word)))
+	if (phase == TUTTI__FILLING && (tutti__arrived(word) >= parties || count < tutti__arrived(word)))
 		return false;
-	if (phase == TUTTI__ACTION && tutti__arrived(word) != shared->parties)
+	if (phase == TUTTI__ACTION && tutti__arrived(word) != parties)
 		return false;
 	return tutti__roster_is_valid(arena, &shared->roster, visit, context);
 }

@@ -5,8 +5,7 @@
  * state of an entry: 0 idle | arrival << 2 + WAITING, ASLEEP or WOKEN.
  *   WAITING -> ASLEEP   by the waiter, before it sleeps: only then a notifier makes a system call
  *   -> WOKEN            by a notifier: this CAS is the notification; then it wakes the word
- *   WOKEN -> 0          by the waiter that returns; when it waits with a lock, once it holds that
- *   WAITING, ASLEEP -> 0   by a waiter that gives up; if its CAS fails it was notified
+ *   -> 0                by the waiter that returns, notified or not; when it waits with a lock, once it holds that
  * The arrival is taken from a counter: the oldest waiter is notified first, and a ticket
  * (entry and arrival) that is stale names nothing. Nobody is counted.
  *
@@ -264,13 +263,12 @@ tutti_err tutti__condition_wait_with(tutti_condition *condition, struct tutti__g
 		return err;
 	}
 	tutti_err waited = await(condition, &wait, timeout);
-	if (waited && leave(&wait))
+	if (TUTTI__BUG(29) && leave(&wait))
 		waited = TUTTI_OK;
-	else if (!waited && TUTTI__BUG(29))
-		leave(&wait);
 	tutti_err locked = guard->acquire(guard);
-	if (!waited && !TUTTI__BUG(29))
-		leave(&wait); /* only now: a waiter killed without the lock has not acted on its notification */
+	/* Only now, also after a time-out: a waiter killed without the lock has not acted on its notification. */
+	if (!TUTTI__BUG(29) && leave(&wait))
+		waited = TUTTI_OK;
 	return locked ? locked : explain(condition, waited);
 }
 
@@ -337,8 +335,8 @@ static bool find_wait(tutti_condition *condition, uint64_t ticket, uint32_t id, 
 	return (state & STATUS_MASK) && (state & ~STATUS_MASK) == wait->arrival;
 }
 
-/* Waits with the ticket, which stays enlisted. On an error it may have been notified all the same. */
-static tutti_err await_ticket(tutti_condition *condition, uint64_t ticket, struct wait *wait, tutti_time timeout)
+/* The wait of a ticket, which stays enlisted. */
+static tutti_err look_up(tutti_condition *condition, uint64_t ticket, struct wait *wait)
 {
 	tutti_err err;
 	uint32_t id = tutti__use(&condition->reference, &err);
@@ -349,13 +347,16 @@ static tutti_err await_ticket(tutti_condition *condition, uint64_t ticket, struc
 		                   "condition \"%s\": this ticket is not, or no longer, one of this member. Enlist for each "
 		                   "sleep.",
 		                   condition->shared->object.name);
-	return await(condition, wait, timeout);
+	return TUTTI_OK;
 }
 
 tutti_err tutti_condition_await(tutti_condition *condition, uint64_t ticket, tutti_time timeout)
 {
 	struct wait wait;
-	tutti_err err = await_ticket(condition, ticket, &wait, timeout);
+	tutti_err err = look_up(condition, ticket, &wait);
+	if (err)
+		return err;
+	err = await(condition, &wait, timeout);
 	if (err == TUTTI_OK || ((err == TUTTI_ETIMEDOUT || err == TUTTI_EINTR) && is_over(&wait)))
 		err = load_acquire(&wait.entry->state) == (wait.arrival | WOKEN) ? TUTTI_OK : TUTTI_ECANCELLED;
 	return explain(condition, err);
@@ -364,7 +365,10 @@ tutti_err tutti_condition_await(tutti_condition *condition, uint64_t ticket, tut
 tutti_err tutti_condition_sleep(tutti_condition *condition, uint64_t ticket, tutti_time timeout)
 {
 	struct wait wait;
-	tutti_err err = await_ticket(condition, ticket, &wait, timeout);
+	tutti_err err = look_up(condition, ticket, &wait);
+	if (err)
+		return err;
+	err = await(condition, &wait, timeout); /* on an error it may have been notified all the same */
 	if (err && err != TUTTI_ETIMEDOUT && err != TUTTI_EINTR)
 		return err;
 	if (leave(&wait))

@@ -35,7 +35,7 @@ static tutti_err fail_held(const struct tutti__claim *claim, uint32_t word, tutt
 		                   kind_of(claim), name);
 	struct tutti__slot *slot = tutti__slot_of(claim->reference->arena, id);
 	return tutti__fail(err, "%s \"%s\" is held by pid %d \"%s\". Wait longer, or look what that process does.",
-	                   kind_of(claim), name, slot->identity.pid, slot->name);
+	                   kind_of(claim), name, tutti__member_pid(claim->reference->arena, id), slot->name);
 }
 
 /* Takes the word if it is free or abandoned. `mark`: TUTTI__WAITERS if others may sleep. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Condition and barrier: a notification is acted on or passed on; a party that had arrived breaks the round. */
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -81,6 +82,13 @@ static int notify_instead_of_sleeping(atomic_u32 *word, uint32_t expected, int64
 	return 0;
 }
 
+/* The wait is given up in the moment in which it is notified. */
+static int notify_and_interrupt(atomic_u32 *word, uint32_t expected, int64_t deadline)
+{
+	notify_instead_of_sleeping(word, expected, deadline);
+	return EINTR;
+}
+
 static void prepare_wait(struct stage *stage)
 {
 	waiting_stage = stage;
@@ -88,6 +96,12 @@ static void prepare_wait(struct stage *stage)
 	tutti_wait_policy_set(&(tutti_wait_policy){.spin = TUTTI_SPIN_OFF}); /* steps */
 	must(tutti_lock_acquire(stage->lock, TUTTI_NOW), "acquire");
 	tutti__os.futex_wait = notify_instead_of_sleeping;
+}
+
+static void prepare_interrupted_wait(struct stage *stage)
+{
+	prepare_wait(stage);
+	tutti__os.futex_wait = notify_and_interrupt;
 }
 
 static void wait_with_lock(struct stage *stage)
@@ -194,6 +208,12 @@ const struct operation condition_operations[] = {
 	{.name = "condition wait",
      .arrange = open_condition,
      .prepare = prepare_wait,
+     .operate = wait_with_lock,
+     .look = stand_in_line,
+     .check = check_waited},
+	{.name = "condition wait, interrupted and notified at once",
+     .arrange = open_condition,
+     .prepare = prepare_interrupted_wait,
      .operate = wait_with_lock,
      .look = stand_in_line,
      .check = check_waited},
