@@ -14,6 +14,7 @@
 
 #include "arena/object.h"
 #include "arena/recover.h"
+#include "channel/queue.h"
 #include "check.h"
 #include "pool/pool.h"
 #include "process/task.h"
@@ -31,16 +32,46 @@ static void wait_until_ready(tutti_pool *pool)
 			must(TUTTI_ETIMEDOUT, "the worker's start");
 }
 
-static void open_pool(struct stage *stage)
+static void signal_worker(int signal, int change)
 {
 	siginfo_t info;
+	kill(board->helper, signal);
+	must(waitid(P_PID, (id_t)board->helper, &info, change | WNOWAIT) == 0 ? TUTTI_OK : TUTTI_ESYSTEM, "a signal");
+}
+
+static bool holds_a_latch(struct stage *stage)
+{
+	tutti_queue *jobs;
+	must(tutti_queue_at(&jobs, stage->arena, stage->pool->shared->jobs), "the job queue");
+	struct tutti__queue *queue = jobs->shared;
+	bool held = load_acquire(&queue->get_latch.word) || load_acquire(&queue->put_latch.word) ||
+	            load_acquire(&stage->arena->header->heap.latch.word);
+	tutti_queue_close(jobs);
+	return held;
+}
+
+/* Between two operations: one that stands still in the middle of one lives, and would keep its latch. */
+static void stop_worker(struct stage *stage)
+{
+	int64_t deadline = tutti__deadline(tutti_seconds(5));
+	signal_worker(SIGSTOP, WSTOPPED);
+	while (holds_a_latch(stage)) {
+		if (tutti__os.clock_now() > deadline)
+			must(TUTTI_ETIMEDOUT, "the worker's pause");
+		signal_worker(SIGCONT, WCONTINUED);
+		sched_yield();
+		signal_worker(SIGSTOP, WSTOPPED);
+	}
+}
+
+static void open_pool(struct stage *stage)
+{
 	must(tutti_pool_open(&stage->pool,
 	                     &(tutti_pool_options){.arena = stage->arena, .workers = 1, .tasks_per_worker = 1}),
 	     "pool");
 	board->helper = tutti_pool_worker(stage->pool, 0);
 	wait_until_ready(stage->pool);
-	kill(board->helper, SIGSTOP);
-	must(waitid(P_PID, (id_t)board->helper, &info, WSTOPPED | WNOWAIT) == 0 ? TUTTI_OK : TUTTI_ESYSTEM, "stop");
+	stop_worker(stage);
 }
 
 static void submit(struct stage *stage, size_t size)

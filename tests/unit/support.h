@@ -54,6 +54,7 @@ void support_expect_text(const char *file, int line, const char *text);
 	for (int64_t support_end = support_now() + (milliseconds)*1000000LL; !(condition);)                                \
 	(support_now() < support_end) ? support_pause() : support_fail(__FILE__, __LINE__, "not in time: " #condition)
 int64_t support_now(void);
+int64_t support_cpu_time(void); /* of this process, in ns: also on a busy machine what the work takes */
 void support_pause(void);
 
 /* An arena of its own that may touch `max_bytes` (0: the default). */
