@@ -14,7 +14,10 @@
 struct decoder {
 	const unsigned char *next, *end;
 	unsigned shared_count, depth;
+	struct messages *messages;
 	PyObject *shared[DIRECT_MEMO]; /* owned; NULL while incomplete */
+	unsigned class_count;
+	PyObject *classes[DIRECT_CLASSES]; /* owned */
 };
 
 static PyObject *decode_object(struct decoder *decoder);
@@ -196,6 +199,69 @@ static PyObject *decode_dict(struct decoder *decoder, unsigned tag)
 	return dict;
 }
 
+/* The path of a class; NULL with an exception. */
+static const unsigned char *take_path(struct decoder *decoder, size_t *size)
+{
+	const unsigned char *start = decoder->next;
+	for (int i = 0; i < 2; i++) {
+		const unsigned char *length = take(decoder, 1);
+		if (!length || !take(decoder, *length))
+			return NULL;
+	}
+	*size = (size_t)(decoder->next - start);
+	return start;
+}
+
+/* Borrowed. */
+static PyObject *decode_class(struct decoder *decoder)
+{
+	size_t size;
+	const unsigned char *number = take(decoder, 1);
+	if (!number)
+		return NULL;
+	if (*number < decoder->class_count)
+		return decoder->classes[*number];
+	if (*number != decoder->class_count || *number == DIRECT_CLASSES)
+		return refuse("it refers to a class that is not there");
+	const unsigned char *path = take_path(decoder, &size);
+	PyObject *class = path ? class_load(&decoder->messages->classes, path, size) : NULL;
+	if (class)
+		decoder->classes[decoder->class_count++] = class;
+	return class;
+}
+
+/* Names of attributes are interned, as pickle does. */
+static int decode_attribute(struct decoder *decoder, PyObject *attributes)
+{
+	PyObject *name = decode_object(decoder);
+	if (name && !PyUnicode_CheckExact(name)) {
+		Py_CLEAR(name);
+		refuse("an attribute's name is no string");
+	}
+	PyObject *value = name ? decode_object(decoder) : NULL;
+	if (value)
+		PyUnicode_InternInPlace(&name);
+	int result = value ? PyDict_SetItem(attributes, name, value) : -1;
+	Py_XDECREF(name);
+	Py_XDECREF(value);
+	return result;
+}
+
+static PyObject *decode_instance(struct decoder *decoder, unsigned tag)
+{
+	size_t count;
+	if (take_count(decoder, tag, 2, &count) < 0)
+		return NULL;
+	PyObject *class = decode_class(decoder);
+	PyObject *attributes = class ? PyDict_New() : NULL;
+	for (size_t i = 0; attributes && i < count; i++)
+		if (decode_attribute(decoder, attributes) < 0)
+			Py_CLEAR(attributes);
+	PyObject *object = attributes ? class_make(&decoder->messages->classes, class, attributes) : NULL;
+	Py_XDECREF(attributes);
+	return object;
+}
+
 static PyObject *decode_reference(struct decoder *decoder)
 {
 	const unsigned char *number = take(decoder, 1);
@@ -216,7 +282,8 @@ static PyObject *decode_container(struct decoder *decoder, unsigned tag)
 	unsigned kind = tag & DIRECT_KIND;
 	PyObject *result = kind == DIRECT_TUPLE  ? decode_tuple(decoder, tag)
 	                   : kind == DIRECT_LIST ? decode_list(decoder, tag)
-	                                         : decode_dict(decoder, tag);
+	                   : kind == DIRECT_DICT ? decode_dict(decoder, tag)
+	                                         : decode_instance(decoder, tag);
 	decoder->depth--;
 	return result;
 }
@@ -241,6 +308,7 @@ static PyObject *decode_kind(struct decoder *decoder, unsigned tag)
 	case DIRECT_TUPLE:
 	case DIRECT_LIST:
 	case DIRECT_DICT:
+	case DIRECT_INSTANCE:
 		return decode_container(decoder, tag);
 	case DIRECT_REFERENCE:
 		return decode_reference(decoder);
@@ -272,15 +340,19 @@ static PyObject *decode_object(struct decoder *decoder)
 	return decoder->shared[number] = object;
 }
 
-PyObject *direct_decode(const void *data, size_t size)
+PyObject *direct_decode(struct messages *messages, const void *data, size_t size)
 {
 	struct decoder decoder;
+	decoder.messages = messages;
+	decoder.class_count = 0;
 	decoder.next = data;
 	decoder.end = decoder.next + size;
 	decoder.shared_count = decoder.depth = 0;
 	PyObject *result = decode_object(&decoder);
 	for (unsigned i = 0; i < decoder.shared_count; i++)
 		Py_XDECREF(decoder.shared[i]);
+	for (unsigned i = 0; i < decoder.class_count; i++)
+		Py_DECREF(decoder.classes[i]);
 	if (result && decoder.next != decoder.end) {
 		Py_DECREF(result);
 		return refuse("it goes on behind its end");

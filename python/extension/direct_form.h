@@ -15,11 +15,15 @@
  *     BYTES                  count, then that many bytes
  *     TUPLE LIST             count, then the items
  *     DICT                   count, then that many keys and values by turns
+ *     INSTANCE               count of the attributes, then the class, then that many names and values by turns
  *     REFERENCE              1 byte: the number of a shared object that is complete
+ *
+ * A class is 1 byte: its number, in the order in which they turn up. A number that is new is followed by
+ * the class's path: length (1 byte) and text of its module, length and text of its name (classes.h).
  *
  * Numbers have the byte order of the machine: an arena never leaves it.
  *
- * What is shared is what pickle would share: str, bytes, tuple, list and dict, but neither numbers nor
+ * What is shared is what pickle would share: str, bytes, tuple, list, dict and instances, but neither numbers nor
  * the objects of which there is one only. An object that contains itself is left to pickle.
  */
 #ifndef TUTTI_PYTHON_DIRECT_FORM_H
@@ -41,11 +45,12 @@ enum {
 	DIRECT_TUPLE,
 	DIRECT_LIST,
 	DIRECT_DICT,
+	DIRECT_INSTANCE,
 	DIRECT_KIND = 0x1f,
 	DIRECT_WIDE = 0x40,
 	DIRECT_SHARED = 0x80,
 };
 
-enum { DIRECT_MEMO = 32, DIRECT_DEPTH = 64 };
+enum { DIRECT_MEMO = 32, DIRECT_DEPTH = 64, DIRECT_CLASSES = 8 };
 
 #endif

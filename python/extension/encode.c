@@ -2,8 +2,9 @@
 /*
  * Writes the direct form (direct_form.h).
  *
- * It runs no foreign code: exact built-in types only, no hash, no comparison, no allocation that
- * could start the garbage collector. So nothing changes under it while the GIL is held.
+ * It runs no foreign code: exact built-in types and instances of plain classes only, no hash, no
+ * comparison, no allocation that could start the garbage collector. So nothing changes under it while the
+ * GIL is held. What has to be asked about classes is asked before and after.
  *
  * An object with one reference is the container's alone and cannot turn up a second time: it needs
  * no number. That is a skip test only; it is sound under the GIL, and with immortal objects, whose
@@ -28,7 +29,11 @@ struct encoder {
 	unsigned memo_count, depth, far_count;
 	uint32_t incomplete; /* a bit for each number of a container that is not finished */
 	PyObject *memo[DIRECT_MEMO];
+	struct messages *messages;
 	struct outgoing *out;
+	PyTypeObject *stranger; /* a class of which nothing is known yet; borrowed */
+	unsigned class_count;
+	struct known_class classes[DIRECT_CLASSES];
 	struct far_string far[FAR_STRINGS];
 };
 
@@ -204,6 +209,94 @@ static int encode_container(struct encoder *encoder, PyObject *object, encode_fu
 	return result;
 }
 
+/* --- instances --- */
+
+/*
+ * The object's attributes: a new reference; NULL: it has none, or an exception. Newer interpreters make the
+ * dict only now; that must not collect garbage, whose finalisers could change what is being written.
+ */
+static PyObject *attributes_of(PyObject *object)
+{
+#if PY_VERSION_HEX < 0x030b0000
+	PyObject **dict = _PyObject_GetDictPtr(object);
+	Py_XINCREF(dict ? *dict : NULL);
+	return dict ? *dict : NULL;
+#else
+	int was_enabled = PyGC_Disable();
+	PyObject *dict = PyObject_GenericGetDict(object, NULL);
+	if (was_enabled)
+		PyGC_Enable();
+	return dict;
+#endif
+}
+
+/* Its class's number, and its path if it is the first of it. */
+static int write_class(struct encoder *encoder, PyTypeObject *type)
+{
+	unsigned number = 0;
+	while (number < encoder->class_count && encoder->classes[number].type != type)
+		number++;
+	if (number < encoder->class_count)
+		return write_tagged(encoder, number, "", 0);
+	if (number == DIRECT_CLASSES)
+		return UNKNOWN;
+	const struct known_class *class = class_known(&encoder->messages->classes, type);
+	known_class_copy(&encoder->classes[encoder->class_count++], class);
+	return write_tagged(encoder, number, PyBytes_AS_STRING(class->path), (size_t)PyBytes_GET_SIZE(class->path));
+}
+
+/* Names like __reduce_ex__ mean something to pickle even in an instance. */
+static bool is_plain_name(PyObject *name)
+{
+	if (!PyUnicode_CheckExact(name) || PyUnicode_READY(name) < 0)
+		return false;
+	return PyUnicode_GET_LENGTH(name) < 2 || PyUnicode_READ_CHAR(name, 0) != '_' || PyUnicode_READ_CHAR(name, 1) != '_';
+}
+
+static int encode_attributes(struct encoder *encoder, PyObject *attributes)
+{
+	PyObject *name, *value;
+	Py_ssize_t position = 0;
+	int result = DONE;
+	while (result == DONE && PyDict_Next(attributes, &position, &name, &value)) {
+		result = is_plain_name(name) ? encode_object(encoder, name) : UNKNOWN;
+		if (result == DONE)
+			result = encode_object(encoder, value);
+	}
+	return result;
+}
+
+static int encode_instance(struct encoder *encoder, PyObject *object, unsigned shared)
+{
+	PyObject *attributes = attributes_of(object);
+	if (!attributes && PyErr_Occurred())
+		return FAILED;
+	if (attributes && !PyDict_CheckExact(attributes)) {
+		Py_DECREF(attributes); /* not the last: the object has it */
+		return UNKNOWN;
+	}
+	int result = write_count(encoder, DIRECT_INSTANCE | shared, attributes ? (size_t)PyDict_GET_SIZE(attributes) : 0);
+	if (result == DONE)
+		result = write_class(encoder, Py_TYPE(object));
+	if (result == DONE && attributes)
+		result = encode_attributes(encoder, attributes);
+	Py_XDECREF(attributes);
+	return result;
+}
+
+/* An object of no built-in type. */
+static int encode_other(struct encoder *encoder, PyObject *object)
+{
+	const struct known_class *class = class_known(&encoder->messages->classes, Py_TYPE(object));
+	if (class)
+		return class->path ? encode_container(encoder, object, encode_instance) : UNKNOWN;
+	if (PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_HEAPTYPE))
+		encoder->stranger = Py_TYPE(object);
+	return UNKNOWN;
+}
+
+/* --- */
+
 /* There is only one empty string, and one for each character of one byte: they need no number. */
 static int encode_any_str(struct encoder *encoder, PyObject *object)
 {
@@ -220,7 +313,7 @@ static int encode_singleton(struct encoder *encoder, PyObject *object)
 		return write_tagged(encoder, DIRECT_NONE, "", 0);
 	if (object == Py_True)
 		return write_tagged(encoder, DIRECT_TRUE, "", 0);
-	return object == Py_False ? write_tagged(encoder, DIRECT_FALSE, "", 0) : UNKNOWN;
+	return object == Py_False ? write_tagged(encoder, DIRECT_FALSE, "", 0) : encode_other(encoder, object);
 }
 
 static int encode_object(struct encoder *encoder, PyObject *object)
@@ -271,17 +364,57 @@ static int finish(struct encoder *encoder)
 	return DONE;
 }
 
-int direct_encode(PyObject *object, struct outgoing *out)
+/* The tree is written, and nobody's list is open any more: the classes may be asked for. */
+static int check_classes(struct encoder *encoder)
+{
+	int result = DONE;
+	for (unsigned i = 0; i < encoder->class_count && result == DONE; i++)
+		result = class_is_current(encoder->messages, &encoder->classes[i]);
+	return result;
+}
+
+static void release_classes(struct encoder *encoder)
+{
+	for (unsigned i = 0; i < encoder->class_count; i++)
+		known_class_release(&encoder->classes[i]);
+}
+
+/* One attempt; `stranger` (a new reference): it gave up at an instance of that class. */
+static int attempt(struct messages *messages, PyObject *object, struct outgoing *out, PyTypeObject **stranger)
 {
 	struct encoder encoder;
 	encoder.bytes = out->near_bytes;
 	encoder.capacity = sizeof out->near_bytes;
 	encoder.size = 0;
-	encoder.memo_count = encoder.depth = encoder.far_count = 0;
+	encoder.memo_count = encoder.depth = encoder.far_count = encoder.class_count = 0;
 	encoder.incomplete = 0;
+	encoder.messages = messages;
 	encoder.out = out;
+	encoder.stranger = NULL;
 	int result = encode_object(&encoder, object);
-	if (result == UNKNOWN)
-		objects_free(&out->objects); /* what comes next begins anew */
+	if (encoder.stranger)
+		*stranger = (PyTypeObject *)Py_NewRef((PyObject *)encoder.stranger);
+	if (encoder.class_count) {
+		result = result == DONE ? check_classes(&encoder) : result;
+		release_classes(&encoder);
+	}
 	return result == DONE ? finish(&encoder) : result;
+}
+
+int direct_encode(struct messages *messages, PyObject *object, struct outgoing *out)
+{
+	for (unsigned attempts = 0;; attempts++) {
+		PyTypeObject *stranger = NULL;
+		int result = attempt(messages, object, out, &stranger);
+		if (result == UNKNOWN)
+			outgoing_clear(out); /* what comes next begins anew */
+		if (!stranger)
+			return result;
+		class_learn(&messages->classes, stranger);
+		const struct known_class *class = class_known(&messages->classes, stranger);
+		bool is_plain = class && class->path;
+		Py_DECREF(stranger);
+		if (!is_plain || attempts == DIRECT_CLASSES)
+			return result;
+	}
 }

@@ -78,11 +78,9 @@ static int pickle_as_current(struct messages *messages, PyObject *object, struct
 int message_encode(struct messages *messages, PyObject *object, struct outgoing *out)
 {
 	outgoing_init(out);
-	int result = direct_encode(object, out);
+	int result = direct_encode(messages, object, out);
 	if (result != 0)
 		return result < 0 ? -1 : 0;
-	PyMem_Free(out->own_bytes);
-	outgoing_init(out);
 	if (pickle_as_current(messages, object, out) == 0)
 		return 0;
 	explain(object);
@@ -129,7 +127,7 @@ PyObject *message_decode(struct messages *messages, tutti_message *message)
 	PyObject *result;
 	switch (message->encoding) {
 	case TUTTI_PYTHON:
-		result = direct_decode(message->view.data, message->view.size);
+		result = direct_decode(messages, message->view.data, message->view.size);
 		break;
 	case TUTTI_PICKLE:
 		result = pickle_decode(messages, message->view.data, message->view.size, NULL);
@@ -219,7 +217,8 @@ int py_add_messages(PyObject *module)
 	X(pickler_class)                                                                                                   \
 	X(loads)                                                                                                           \
 	X(loads_keywords)                                                                                                  \
-	X(forking_pickler_name)
+	X(forking_pickler_name)                                                                                            \
+	X(extra_reducers_name)
 
 int messages_traverse(struct messages *messages, visitproc visit, void *arg)
 {
@@ -232,6 +231,7 @@ int messages_traverse(struct messages *messages, visitproc visit, void *arg)
 void messages_clear(struct messages *messages)
 {
 	pickler_clear(messages);
+	classes_clear(&messages->classes);
 #define CLEAR(field) Py_CLEAR(messages->field);
 	OWNED(CLEAR)
 #undef CLEAR

@@ -6,8 +6,8 @@
  *
  *   TUTTI_RAW            the bytes themselves (send_bytes, and what C programs put)
  *   TUTTI_PICKLE         a pickle of the interpreter's default protocol
- *   TUTTI_PYTHON         the direct form: exact None, bool, int of 64 bits, float, str, bytes,
- *                        and tuples, lists and dicts of them (encode.c, decode.c)
+ *   TUTTI_PYTHON         the direct form: exact None, bool, int of 64 bits, float, str, bytes, and tuples,
+ *                        lists, dicts and instances of plain classes with them (encode.c, decode.c, classes.c)
  *   TUTTI_PYTHON_BUFFERS a pickle of protocol 5 beside its large buffers (pickler.c, block.c)
  *
  * The direct form is tried first and gives up at the first object that it does not know.
@@ -20,6 +20,7 @@
 
 #include <tutti/queue.h>
 
+#include "classes.h"
 #include "compatible.h"
 
 enum {
@@ -62,6 +63,7 @@ struct messages {
 	PyObject *forking_pickler_name, *extra_reducers_name;
 	long default_protocol;
 	struct spare_picklers spare[PICKLER_KINDS];
+	struct classes classes;
 };
 
 int messages_traverse(struct messages *messages, visitproc visit, void *arg);
@@ -109,9 +111,9 @@ PyObject *message_decode(struct messages *messages, tutti_message *message);
 PyObject *message_decode_bytes(struct messages *messages, tutti_message *message);
 
 /* encode.c: 1 done, 0 not of this form (nothing is left of the attempt), -1 with an exception. */
-int direct_encode(PyObject *object, struct outgoing *out);
+int direct_encode(struct messages *messages, PyObject *object, struct outgoing *out);
 /* decode.c: a new reference, or NULL with an exception; safe for any bytes. */
-PyObject *direct_decode(const void *data, size_t size);
+PyObject *direct_decode(struct messages *messages, const void *data, size_t size);
 
 /* pickler.c */
 int pickler_init(struct messages *messages, PyObject *module);

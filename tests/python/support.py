@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What the tests call: processes that never outlive them, and waiting for a condition with a deadline."""
+"""What the tests call: processes that never outlive them, waiting with a deadline, and what became of an object."""
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
+
+from tutti import _tutti
 
 
 def until(condition, timeout: float = 20.0) -> None:
@@ -42,3 +45,42 @@ class started:
         self.process.kill()
         self.process.join()
         self.process.close()
+
+
+def there_and_back(obj):
+    """What a receiver gets."""
+    return _tutti._decode(*_tutti._encode(obj))
+
+
+def shape(obj):
+    """Type, value and identity of everything in it, in order: equal for two objects that share the same way.
+
+    Numbers, and strings of up to one character or byte, of which the interpreter may keep one each, have no identity.
+    """
+    numbers, result, todo = {}, [], [obj]
+    keep = []  # so that no address is used twice
+    while todo:
+        part = todo.pop()
+        keep.append(part)
+        kind = type(part)
+        if kind in (int, float, bool, type(None)) or kind in (str, bytes) and len(part) <= 1:
+            result.append((kind, repr(part)))
+            continue
+        known = id(part) in numbers
+        result.append((kind, numbers.setdefault(id(part), len(numbers)), known))
+        if known:
+            continue
+        if kind in (str, bytes):
+            result.append(part)
+        elif kind is dict:
+            todo += [piece for item in part.items() for piece in item]
+        elif kind in (tuple, list):
+            todo += list(part)
+        else:
+            todo += [piece for item in vars(part).items() for piece in item]
+    return result
+
+
+def same_as_pickle(obj) -> bool:
+    """Whether a receiver gets what pickle would make of it."""
+    return shape(there_and_back(obj)) == shape(pickle.loads(pickle.dumps(obj)))

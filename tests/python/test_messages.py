@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
+from support import same_as_pickle, there_and_back
 from tutti import _tutti
 
 RAW, PICKLE, DIRECT, BUFFERS = 0, 2, 3, 4
@@ -20,41 +21,8 @@ GRAPHS = 20_000
 DAMAGED = 20_000
 
 
-def there_and_back(obj):
-    return _tutti._decode(*_tutti._encode(obj))
-
-
 def encoding(obj):
     return _tutti._encode(obj)[0]
-
-
-def shape(obj):
-    """Type and identity of everything in it, in order: equal for two objects that share the same way."""
-    numbers, result, todo = {}, [], [obj]
-    keep = []  # so that no address is used twice
-    while todo:
-        part = todo.pop()
-        keep.append(part)
-        kind = type(part)
-        if kind in (int, float, bool, type(None)):
-            result.append((kind, repr(part)))
-            continue
-        known = id(part) in numbers
-        result.append((kind, numbers.setdefault(id(part), len(numbers)), known))
-        if known:
-            continue
-        if kind in (str, bytes):
-            result.append(part)
-        elif kind is dict:
-            for key, value in part.items():
-                todo += [key, value]
-        else:
-            todo += list(part)
-    return result
-
-
-def same_as_pickle(obj):
-    return shape(there_and_back(obj)) == shape(pickle.loads(pickle.dumps(obj)))
 
 
 # --- the direct form ------------------------------------------------------------------------------------------
