@@ -33,6 +33,18 @@ TUTTI_API void tutti_wait_policy_set(const tutti_wait_policy *policy);
 /* What holds now, with nothing left to a default. */
 TUTTI_API tutti_wait_policy tutti_wait_policy_get(void);
 
+/* What was learned about waiting for one thing. Zero in the beginning; any threads may share it. */
+typedef struct tutti_patience {
+	uint32_t budget, skipped; /* Tutti's */
+} tutti_patience;
+
+/*
+ * For what is no object of Tutti's, a descriptor say: calls `is_ready` again and again as long as that has paid
+ * before, at most `spin_max`. True: it is ready. False: sleep, as poll() does. `is_ready` changes nothing; it
+ * may run on any number of threads at a time. Threads: any. Signals: not in handlers. Kill: leaves nothing.
+ */
+TUTTI_API bool tutti_spin_until(tutti_patience *patience, bool (*is_ready)(void *context), void *context);
+
 #ifdef __cplusplus
 }
 #endif

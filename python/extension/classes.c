@@ -6,9 +6,19 @@ enum { WAYS = 4 };
 
 /* Any of these in a class or a base makes it a matter for pickle. */
 static const char *const meddling[] = {
-	"__reduce__",  "__reduce_ex__",    "__getstate__", "__setstate__",      "__getnewargs__", "__getnewargs_ex__",
-	"__new__",     "__slots__",        "__getattr__",  "__getattribute__",  "__class__",
+	"__reduce__", "__reduce_ex__", "__getstate__", "__setstate__",     "__getnewargs__", "__getnewargs_ex__",
+	"__new__",    "__slots__",     "__getattr__",  "__getattribute__", "__class__",
 };
+
+/* 0: it has none, since it was changed and nobody has looked anything up in it. */
+static unsigned current_version(PyTypeObject *type)
+{
+#if PY_VERSION_HEX < 0x030d0000
+	if (!PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG))
+		return 0;
+#endif
+	return type->tp_version_tag;
+}
 
 /* The first of the WAYS places where it may stand. Fibonacci hashing: the high bits of the product (Knuth, 6.4). */
 static unsigned ways_of(const PyTypeObject *type)
@@ -21,8 +31,7 @@ const struct known_class *class_known(const struct classes *classes, PyTypeObjec
 {
 	const struct known_class *known = &classes->known[ways_of(type)];
 	for (unsigned way = 0; way < WAYS; way++, known++)
-		if (known->type == type && known->version == type->tp_version_tag &&
-		    PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG))
+		if (known->type == type && known->version == current_version(type))
 			return known;
 	return NULL;
 }
@@ -51,7 +60,7 @@ static unsigned version_of(PyTypeObject *type)
 	Py_XDECREF(looked_up);
 	PyErr_Clear();
 #endif
-	return PyType_HasFeature(type, Py_TPFLAGS_VALID_VERSION_TAG) ? type->tp_version_tag : 0;
+	return current_version(type);
 }
 
 /* A class of the bases' chain, other than `object`. */

@@ -27,6 +27,7 @@ struct connection_object {
 	PyObject *weak_references;
 	int handle; /* -1: closed, or given away by `_handle = None` */
 	bool readable, writable;
+	tutti_patience patience;
 };
 
 enum { SHORT_HEADER = 4, LONG_HEADER = 12, NEAR_PAYLOAD = 2048 };
@@ -248,7 +249,7 @@ static PyObject *connection_send_bytes(PyObject *object, PyObject *const *given,
 static int read_header(struct connection_object *self, uint64_t *size)
 {
 	unsigned char bytes[8];
-	if (descriptor_read(self->handle, bytes, 4, true) < 0)
+	if (descriptor_await(self->handle, bytes, 4, &self->patience) < 0)
 		return -1;
 	size_t number = 4;
 	if ((bytes[0] & bytes[1] & bytes[2] & bytes[3]) == 0xff) {

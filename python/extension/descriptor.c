@@ -77,6 +77,20 @@ int descriptor_read(int descriptor, void *buffer, size_t size, bool may_end)
 	return 0;
 }
 
+static bool is_readable(void *context)
+{
+	struct pollfd polled = {.fd = *(int *)context, .events = POLLIN};
+	return poll(&polled, 1, 0) > 0;
+}
+
+int descriptor_await(int descriptor, void *buffer, size_t size, tutti_patience *patience)
+{
+	Py_BEGIN_ALLOW_THREADS;
+	tutti_spin_until(patience, is_readable, &descriptor);
+	Py_END_ALLOW_THREADS;
+	return descriptor_read(descriptor, buffer, size, true);
+}
+
 static int64_t now(void)
 {
 	struct timespec time;

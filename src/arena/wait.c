@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <limits.h>
 
+#include <tutti/wait.h>
+
 #include "arena/member.h"
 #include "arena/wait.h"
 
@@ -11,6 +13,7 @@ enum {
 	LEAST_BUDGET = 1000, /* below it: no spinning, but for a probe now and then */
 	MIN_BUDGET = 10000, /* after a success: a partner that is held up for a moment must not put both to sleep */
 	PROBE_EVERY = 32, /* waits */
+	PROBE_RARELY = 1024, /* waits whose partner's CPU is not known: it is our own more often than not */
 	PROMISE_TIME = 1000, /* us that a promise counts */
 	/*
 	 * Before any book-keeping, for the partner is often just about to do it; about a microsecond. Without a
@@ -29,7 +32,7 @@ static bool is_fresh(uint32_t stamp) { return stamp != 0 && stamp_now() - stamp 
 
 static uint32_t at_most(uint32_t budget, uint32_t longest) { return budget < longest ? budget : longest; }
 
-static uint32_t budget_of(struct tutti__patience *patience)
+static uint32_t budget_of(struct tutti__patience *patience, uint32_t probe_every)
 {
 	uint32_t budget = load_relaxed(&patience->budget);
 	uint32_t skipped = load_relaxed(&patience->skipped) + 1;
@@ -37,8 +40,8 @@ static uint32_t budget_of(struct tutti__patience *patience)
 		return FIRST_BUDGET;
 	if (budget >= LEAST_BUDGET)
 		return budget;
-	store_relaxed(&patience->skipped, skipped % PROBE_EVERY);
-	return skipped < PROBE_EVERY ? 0 : tutti__spin_max();
+	store_relaxed(&patience->skipped, skipped % probe_every);
+	return skipped < probe_every ? 0 : tutti__spin_max();
 }
 
 static void learn(struct tutti__patience *patience, bool success, int64_t spent, uint32_t budget)
@@ -108,7 +111,7 @@ bool tutti__wait_spin(const struct tutti__waiting *waiting, const atomic_u32 *pa
 	}
 	if (tutti__os.cpus_online() < 2)
 		return false;
-	uint32_t budget = at_most(budget_of(waiting->patience), tutti__spin_max());
+	uint32_t budget = at_most(budget_of(waiting->patience, PROBE_EVERY), tutti__spin_max());
 	if (budget == 0 || somebody_spins(waiting))
 		return false;
 	if (look_quickly(waiting)) {
@@ -122,6 +125,19 @@ bool tutti__wait_spin(const struct tutti__waiting *waiting, const atomic_u32 *pa
 	bool ready = spin_for(waiting, budget);
 	cas_u32(&waiting->hints->spinner, claim, 0); /* not a successor's */
 	return ready;
+}
+
+bool tutti_spin_until(tutti_patience *patience, bool (*is_ready)(void *context), void *context)
+{
+	_Static_assert(sizeof *patience == sizeof(struct tutti__patience), "its public face");
+	struct tutti__waiting waiting = {.patience = (struct tutti__patience *)patience,
+	                                 .is_ready = is_ready,
+	                                 .context = context,
+	                                 .deadline = INT64_MAX};
+	if (tutti__os.cpus_online() < 2)
+		return false;
+	uint32_t budget = at_most(budget_of(waiting.patience, PROBE_RARELY), tutti__spin_max());
+	return budget > 0 && spin_for(&waiting, budget);
 }
 
 /* A tick that finds the thing done has found a lost wake, or come at the very moment of it: tests count them. */

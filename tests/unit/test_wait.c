@@ -327,6 +327,42 @@ static void a_promise_ends_with_its_member(void **state)
 	assert_int_equal(fake.wakes, 2);
 }
 
+/* For a descriptor: nobody knows where its partner runs, so it is learned from what came of earlier waits. */
+static void a_spin_for_anything_learns_whether_it_pays(void **state)
+{
+	tutti_patience patience = {0};
+	unsigned spins = 0;
+	(void)state;
+	fake.ready_after_looks = 50;
+	for (int i = 0; i < 3; i++, fake.looks = 0)
+		assert_true(tutti_spin_until(&patience, is_ready, NULL));
+	fake.ready_after_looks = 0;
+	for (int i = 0; i < 20; i++)
+		assert_false(tutti_spin_until(&patience, is_ready, NULL));
+	for (int i = 0; i < 3 * 1024; i++, fake.looks = 0) {
+		assert_false(tutti_spin_until(&patience, is_ready, NULL));
+		spins += fake.looks > 0;
+	}
+	assert_in_range(spins, 2, 40); /* a probe now and then, with a few shorter ones behind it */
+	fake.ready_after_looks = 50;
+	for (spins = 0; !tutti_spin_until(&patience, is_ready, NULL); spins++)
+		assert_true(spins <= 1024);
+	fake.looks = 0;
+	assert_true(tutti_spin_until(&patience, is_ready, NULL));
+}
+
+static void a_spin_for_anything_follows_the_policy(void **state)
+{
+	tutti_patience patience = {0};
+	(void)state;
+	fake.cpus = 1;
+	assert_false(tutti_spin_until(&patience, is_ready, NULL));
+	fake.cpus = 2;
+	tutti_wait_policy_set(&(tutti_wait_policy){.spin = TUTTI_SPIN_OFF});
+	assert_false(tutti_spin_until(&patience, is_ready, NULL));
+	assert_int_equal(fake.looks, 0);
+}
+
 static void it_sleeps_no_longer_than_its_tick(void **state)
 {
 	(void)state;
@@ -461,6 +497,8 @@ int main(int argc, char **argv)
 		FAKED(a_child_stamps_its_own_pid),
 		FAKED(a_tick_that_finds_it_done_is_told),
 		FAKED(a_promise_ends_with_its_member),
+		FAKED(a_spin_for_anything_learns_whether_it_pays),
+		FAKED(a_spin_for_anything_follows_the_policy),
 		FAKED(it_sleeps_no_longer_than_its_tick),
 		FAKED(a_deadline_before_the_tick_ends_it),
 		FAKED(before_giving_up_it_looks_once_more),
