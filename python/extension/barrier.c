@@ -113,8 +113,7 @@ static PyObject *try_once(PyObject *self, PyObject *args)
 		return NULL;
 	struct action action = {.callable = callable == Py_None ? NULL : callable};
 	action.thread = PyEval_SaveThread();
-	tutti_err err =
-		tutti_barrier_try(barrier_of(self), ticket, action.callable ? run_action : NULL, &action, &index);
+	tutti_err err = tutti_barrier_try(barrier_of(self), ticket, action.callable ? run_action : NULL, &action, &index);
 	PyEval_RestoreThread(action.thread);
 	if (action.type) {
 		PyErr_Restore(action.type, action.value, action.traceback);

@@ -218,8 +218,7 @@ static PyObject *give_up(PyObject *self, PyObject *number)
 
 static PyObject *pass_on(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-	return py_shared_check(self) < 0 ? NULL
-	                                 : py_shared_done(self, tutti_condition_notify(condition_of(self), 1, NULL));
+	return py_shared_check(self) < 0 ? NULL : py_shared_done(self, tutti_condition_notify(condition_of(self), 1, NULL));
 }
 
 /* --- notify ------------------------------------------------------------------------------------------------- */

@@ -317,9 +317,9 @@ static tutti_err find_party(tutti_barrier *barrier, uint64_t ticket, struct part
 		party->entry = tutti__roster_at(barrier->reference.arena, &shared->roster, (uint32_t)(ticket >> 32) - 1);
 	if (!party->entry || load_acquire(&party->entry->member) != id ||
 	    load_relaxed(&party->entry->serial) != (uint32_t)ticket)
-		return tutti__fail(TUTTI_EINVAL,
-		                   "barrier \"%s\": this ticket is not, or no longer, one of this member. Enlist for each wait.",
-		                   shared->object.name);
+		return tutti__fail(
+			TUTTI_EINVAL, "barrier \"%s\": this ticket is not, or no longer, one of this member. Enlist for each wait.",
+			shared->object.name);
 	party->generation = party->entry->generation;
 	return TUTTI_OK;
 }
