@@ -232,7 +232,7 @@ class Condition(_tutti.Condition):
         if cancelled is not None:
             raise cancelled
 
-    def _awaitable_lock(self) -> Any:
+    def _awaitable_lock(self) -> _Awaitable:
         if isinstance(self._lock, _Awaitable):
             return self._lock
         raise TypeError(
