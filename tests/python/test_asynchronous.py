@@ -161,7 +161,7 @@ def test_recv_does_not_block_the_loop_when_another_was_faster(monkeypatch):
 
     def poll_and_lose(self, *args):
         ready = poll(self, *args)
-        if ready and other.poll(0):
+        if ready and poll(other, 0):
             monkeypatch.undo()
             other.recv()
         return ready
@@ -170,9 +170,9 @@ def test_recv_does_not_block_the_loop_when_another_was_faster(monkeypatch):
 
     async def main():
         first.send("for the other")
+        threading.Timer(0.5, first.send, ("late",)).start()  # ends a loop that is blocked
         task = asyncio.create_task(second.recv_async())
         await asyncio.sleep(0)
-        threading.Timer(0.5, first.send, ("late",)).start()  # ends a loop that is blocked
         turns = 0
         while not task.done() and turns < 3:
             await asyncio.sleep(0.01)
