@@ -46,6 +46,22 @@ TUTTI_API tutti_handle tutti_barrier_handle(const tutti_barrier *barrier);
 TUTTI_API tutti_err tutti_barrier_wait(tutti_barrier *barrier, bool (*action)(void *context), void *context,
                                        uint32_t *index, tutti_time timeout);
 
+/*
+ * The same in steps that do not wait, for event loops. tutti_barrier_enlist() gives a ticket, a value of the calling
+ * member. tutti_barrier_try() arrives, the first time; then it looks. TUTTI_EBUSY: not all are there, try again when
+ * the descriptor is readable. All other answers, as above, use the ticket up. `action` is run by the try that
+ * completes the round.
+ * tutti_barrier_fd(): readable while the round of this ticket, or of another for which this was asked, is over and
+ * nobody has tried since. One for all tickets of the handle, to which it belongs; never read it.
+ * tutti_barrier_leave() gives a ticket up: without `breaks_it` the party takes no part any more, unless the round was
+ * complete. Nothing if the ticket is used up.
+ */
+TUTTI_API tutti_err tutti_barrier_enlist(tutti_barrier *barrier, uint64_t *ticket);
+TUTTI_API tutti_err tutti_barrier_try(tutti_barrier *barrier, uint64_t ticket, bool (*action)(void *context),
+                                      void *context, uint32_t *index);
+TUTTI_API tutti_err tutti_barrier_fd(tutti_barrier *barrier, uint64_t ticket, int *fd);
+TUTTI_API void tutti_barrier_leave(tutti_barrier *barrier, uint64_t ticket, bool breaks_it);
+
 /* Breaks it. */
 TUTTI_API tutti_err tutti_barrier_abort(tutti_barrier *barrier);
 

@@ -69,6 +69,13 @@ TUTTI_API tutti_err tutti_condition_await(tutti_condition *condition, uint64_t t
 TUTTI_API bool tutti_condition_leave(tutti_condition *condition, uint64_t ticket);
 
 /*
+ * For event loops, in place of a sleep: a descriptor that is readable while this ticket, or another for which this
+ * was asked, has been notified and nobody has looked. Look with tutti_condition_await() and TUTTI_NOW. One for all
+ * tickets of the handle, to which it belongs; never read it. TUTTI_EINVAL, TUTTI_EDESCRIPTORS.
+ */
+TUTTI_API tutti_err tutti_condition_fd(tutti_condition *condition, uint64_t ticket, int *fd);
+
+/*
  * Wakes up to `count` waiters, those that came first; UINT32_MAX: all. Call it with the lock held, as the
  * waiters do. Returns at once. `notified` (may be NULL): how many there were.
  */

@@ -165,6 +165,18 @@ TUTTI_API uint64_t tutti_queue_size(const tutti_queue *queue);
  */
 TUTTI_API tutti_err tutti_queue_fd(tutti_queue *queue, int *fd);
 
+/*
+ * The same for those who put: readable while there is room (or the queue is shut down), for as large a message as the
+ * one that was refused last through this handle (TUTTI_EFULL). Put with TUTTI_NOW then: others may be faster.
+ */
+TUTTI_API tutti_err tutti_queue_room_fd(tutti_queue *queue, int *fd);
+
+/*
+ * The same for those who join: readable while everything that was put is done. tutti_queue_join() with TUTTI_NOW has
+ * the exact answer. TUTTI_EINVAL: not joinable.
+ */
+TUTTI_API tutti_err tutti_queue_done_fd(tutti_queue *queue, int *fd);
+
 #ifdef __cplusplus
 }
 #endif

@@ -64,6 +64,9 @@ TUTTI_API uint32_t tutti_rlock_depth(const tutti_rlock *rlock);
 /* As tutti_lock_holder(): pid, 0 free, -1 its holder was killed. Recovers nothing, never waits. */
 TUTTI_API int tutti_rlock_holder(const tutti_rlock *rlock);
 
+/* As tutti_lock_fd(): readable while it is free; not while the calling thread holds it, which may take it all the same. */
+TUTTI_API tutti_err tutti_rlock_fd(tutti_rlock *rlock, int *fd);
+
 #ifdef __cplusplus
 }
 #endif

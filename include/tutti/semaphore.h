@@ -59,6 +59,13 @@ TUTTI_API tutti_err tutti_semaphore_abandon(tutti_semaphore *semaphore);
 /* How many permits are left. Recovers nothing, never waits. */
 TUTTI_API uint32_t tutti_semaphore_value(const tutti_semaphore *semaphore);
 
+/*
+ * A descriptor for poll, epoll and event loops: readable while a permit may be had, for a moment perhaps when none may
+ * any more. Try it then with TUTTI_NOW: others may be faster. Never read it. It belongs to the handle.
+ * TUTTI_EDESCRIPTORS. A member that asks for descriptors has one helper thread.
+ */
+TUTTI_API tutti_err tutti_semaphore_fd(tutti_semaphore *semaphore, int *fd);
+
 #ifdef __cplusplus
 }
 #endif

@@ -92,6 +92,58 @@ static PyObject *wait_for_all(PyObject *self, PyObject *args)
 	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromUnsignedLong(index);
 }
 
+/* --- in steps, for event loops ------------------------------------------------------------------------------ */
+
+static PyObject *enlist(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+	uint64_t ticket;
+	if (py_shared_check(self) < 0)
+		return NULL;
+	tutti_err err = tutti_barrier_enlist(barrier_of(self), &ticket);
+	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromUnsignedLongLong(ticket);
+}
+
+/* The index, or None: not all are there. */
+static PyObject *try_once(PyObject *self, PyObject *args)
+{
+	PyObject *callable;
+	unsigned long long ticket;
+	uint32_t index;
+	if (!PyArg_ParseTuple(args, "KO:_try", &ticket, &callable) || py_shared_check(self) < 0)
+		return NULL;
+	struct action action = {.callable = callable == Py_None ? NULL : callable};
+	action.thread = PyEval_SaveThread();
+	tutti_err err = tutti_barrier_try(barrier_of(self), ticket, action.callable ? run_action : NULL, &action, &index);
+	PyEval_RestoreThread(action.thread);
+	if (action.type) {
+		PyErr_Restore(action.type, action.value, action.traceback);
+		return NULL;
+	}
+	if (err == TUTTI_EBUSY)
+		Py_RETURN_NONE;
+	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromUnsignedLong(index);
+}
+
+static PyObject *descriptor(PyObject *self, PyObject *number)
+{
+	int fd;
+	uint64_t ticket = PyLong_AsUnsignedLongLong(number);
+	if (PyErr_Occurred() || py_shared_check(self) < 0)
+		return NULL;
+	tutti_err err = tutti_barrier_fd(barrier_of(self), ticket, &fd);
+	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromLong(fd);
+}
+
+static PyObject *give_up(PyObject *self, PyObject *args)
+{
+	unsigned long long ticket;
+	int breaks_it;
+	if (!PyArg_ParseTuple(args, "Kp:_leave", &ticket, &breaks_it) || py_shared_check(self) < 0)
+		return NULL;
+	tutti_barrier_leave(barrier_of(self), ticket, breaks_it);
+	Py_RETURN_NONE;
+}
+
 static PyObject *reset(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
 	return py_shared_check(self) < 0 ? NULL : py_shared_done(self, tutti_barrier_reset(barrier_of(self)));
@@ -122,6 +174,13 @@ static PyMethodDef methods[] = {
      "_open($type, handle, /)\n--\n\nA barrier on the existing one of that handle."},
 	{"_wait", wait_for_all, METH_VARARGS,
      "_wait($self, action, timeout, /)\n--\n\nWaits for the other parties; the last one runs the action. Returns its index."},
+	{"_enlist", enlist, METH_NOARGS, "_enlist($self, /)\n--\n\nA ticket for a wait in steps."},
+	{"_try", try_once, METH_VARARGS,
+     "_try($self, ticket, action, /)\n--\n\nArrives, the first time. The index, or None: not all are there."},
+	{"_fileno", descriptor, METH_O,
+     "_fileno($self, ticket, /)\n--\n\nA descriptor that is readable when the round of this ticket, too, is over."},
+	{"_leave", give_up, METH_VARARGS,
+     "_leave($self, ticket, breaks_it, /)\n--\n\nGives the ticket up. Nothing if it is used up."},
 	{"reset", reset, METH_NOARGS,
      "reset($self, /)\n--\n\nMakes it whole and empty; those that wait get BrokenBarrierError."},
 	{"abort", break_it, METH_NOARGS,

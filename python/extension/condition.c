@@ -169,6 +169,58 @@ static PyObject *wait_for_it(PyObject *self, PyObject *const *args, Py_ssize_t n
 	return wait_enlisted(&guard, &ticket, timeout);
 }
 
+/* --- in steps, for event loops ------------------------------------------------------------------------------ */
+
+static PyObject *enlist(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+	struct py_guard guard;
+	uint64_t ticket;
+	if (held_guard(self, "must acquire() condition before using wait_async()", &guard) < 0)
+		return NULL;
+	tutti_err err = tutti_condition_enlist(condition_of(self), &ticket);
+	return err ? py_raise(guard.lock->state, err) : PyLong_FromUnsignedLongLong(ticket);
+}
+
+static int read_ticket(PyObject *self, PyObject *number, uint64_t *ticket)
+{
+	*ticket = PyLong_AsUnsignedLongLong(number);
+	return PyErr_Occurred() ? -1 : py_shared_check(self);
+}
+
+static PyObject *is_notified(PyObject *self, PyObject *number)
+{
+	uint64_t ticket;
+	if (read_ticket(self, number, &ticket) < 0)
+		return NULL;
+	tutti_err err = tutti_condition_await(condition_of(self), ticket, TUTTI_NOW);
+	if (err && !py_is_not_yet((int)err))
+		return py_raise(((struct py_shared *)self)->state, err);
+	return PyBool_FromLong(err == TUTTI_OK);
+}
+
+static PyObject *descriptor(PyObject *self, PyObject *number)
+{
+	int fd;
+	uint64_t ticket;
+	if (read_ticket(self, number, &ticket) < 0)
+		return NULL;
+	tutti_err err = tutti_condition_fd(condition_of(self), ticket, &fd);
+	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromLong(fd);
+}
+
+static PyObject *give_up(PyObject *self, PyObject *number)
+{
+	uint64_t ticket;
+	if (read_ticket(self, number, &ticket) < 0)
+		return NULL;
+	return PyBool_FromLong(tutti_condition_leave(condition_of(self), ticket));
+}
+
+static PyObject *pass_on(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+	return py_shared_check(self) < 0 ? NULL : py_shared_done(self, tutti_condition_notify(condition_of(self), 1, NULL));
+}
+
 /* --- notify ------------------------------------------------------------------------------------------------- */
 
 static PyObject *notify_count(PyObject *self, uint32_t number)
@@ -213,6 +265,15 @@ static PyMethodDef methods[] = {
 	{"notify", (PyCFunction)(void (*)(void))notify, METH_FASTCALL | METH_KEYWORDS,
      "notify($self, n=1)\n--\n\nWakes up to n waiters, those that came first. Waits for none of them."},
 	{"notify_all", notify_all, METH_NOARGS, "notify_all($self, /)\n--\n\nWakes all waiters. Waits for none of them."},
+	{"_enlist", enlist, METH_NOARGS, "_enlist($self, /)\n--\n\nA ticket for a wait, with the lock held."},
+	{"_is_notified", is_notified, METH_O,
+     "_is_notified($self, ticket, /)\n--\n\nWhether the wait of the ticket is over. It stays enlisted."},
+	{"_fileno", descriptor, METH_O,
+     "_fileno($self, ticket, /)\n--\n\nA descriptor that is readable when this ticket, too, is notified."},
+	{"_leave", give_up, METH_O,
+     "_leave($self, ticket, /)\n--\n\nGives the ticket up, with the lock held; whether it was notified."},
+	{"_pass_on", pass_on, METH_NOARGS,
+     "_pass_on($self, /)\n--\n\nNotifies the next in place of one that does not act on it."},
 	{"_waiters", waiters, METH_NOARGS, "_waiters($self, /)\n--\n\nHow many wait."},
 	{NULL},
 };

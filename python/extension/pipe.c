@@ -16,13 +16,25 @@
 
 struct pipe_object {
 	struct py_shared shared; /* its object: a tutti_pipe */
-	int users; /* calls that are inside; guarded by the GIL */
+	int users; /* calls that are inside, tasks that await; guarded by the GIL */
+	int awaiting; /* of these, the tasks */
 	bool closed, readable, writable;
 };
 
 PY_KIND_FUNCTIONS(pipe)
 
-static const struct py_kind kind = {.handle = handle_of_pipe, .open = open_pipe, .close = close_pipe};
+/* The parent's tasks do not run on here. */
+static void after_fork(PyObject *object)
+{
+	struct pipe_object *self = (struct pipe_object *)object;
+	self->users -= self->awaiting;
+	self->awaiting = 0;
+}
+
+static const struct py_kind kind = {.handle = handle_of_pipe,
+                                    .open = open_pipe,
+                                    .close = close_pipe,
+                                    .after_fork = after_fork};
 
 static tutti_pipe *pipe_of(const struct pipe_object *self) { return self->shared.object; }
 
@@ -199,30 +211,40 @@ static tutti_err try_receive(void *context, tutti_time timeout)
 }
 
 /* 0 and a message, or -1 with an exception. The caller has entered. */
-static int receive(struct pipe_object *self, tutti_message *message)
+static int receive(struct pipe_object *self, tutti_message *message, tutti_time timeout)
 {
 	struct receive_attempt attempt = {pipe_of(self), message};
-	int err = wait_for_other_end(self, try_receive, &attempt, TUTTI_FOREVER);
-	if (err)
+	int err = wait_for_other_end(self, try_receive, &attempt, timeout);
+	if (timeout == TUTTI_NOW && py_is_not_yet(err))
+		PyErr_SetString(PyExc_BlockingIOError, tutti_last_error());
+	else if (err)
 		raise_for_pipe(self, err);
 	return err ? -1 : 0;
 }
 
-static PyObject *pipe_recv(PyObject *object, PyObject *none)
+static PyObject *receive_object(struct pipe_object *self, tutti_time timeout)
 {
-	(void)none;
-	struct pipe_object *self = (struct pipe_object *)object;
 	tutti_message message;
 	if (enter_to_receive(self) < 0)
 		return NULL;
 	PyObject *result = NULL;
-	if (receive(self, &message) == 0) {
+	if (receive(self, &message, timeout) == 0) {
 		if (message.encoding == TUTTI_RAW)
 			message.encoding = TUTTI_PICKLE;
 		result = message_decode(&self->shared.state->messages, &message);
 	}
 	leave(self);
 	return result;
+}
+
+static PyObject *pipe_recv(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	return receive_object((struct pipe_object *)object, TUTTI_FOREVER);
+}
+
+static PyObject *pipe_recv_nowait(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	return receive_object((struct pipe_object *)object, TUTTI_NOW);
 }
 
 static tutti_err try_look(void *context, tutti_time timeout)
@@ -262,7 +284,7 @@ static PyObject *receive_bytes(struct pipe_object *self, Py_ssize_t most)
 	int answer = most >= 0 ? refuse_longer(self, most) : 0;
 	if (answer == 1)
 		return PyBytes_FromStringAndSize(NULL, 0);
-	if (answer < 0 || receive(self, &message) < 0)
+	if (answer < 0 || receive(self, &message, TUTTI_FOREVER) < 0)
 		return NULL;
 	return message_decode_bytes(&self->shared.state->messages, &message);
 }
@@ -367,6 +389,26 @@ static PyObject *pipe_fileno(PyObject *object, PyObject *none)
 	return result;
 }
 
+/* A task that awaits is a user too: the descriptor that its loop watches stays until it has left. */
+static PyObject *pipe_hold(PyObject *object, PyObject *none)
+{
+	(void)none;
+	struct pipe_object *self = (struct pipe_object *)object;
+	if (enter(self) < 0)
+		return NULL;
+	self->awaiting++;
+	Py_RETURN_NONE;
+}
+
+static PyObject *pipe_let_go(PyObject *object, PyObject *none)
+{
+	(void)none;
+	struct pipe_object *self = (struct pipe_object *)object;
+	self->awaiting--;
+	leave(self);
+	Py_RETURN_NONE;
+}
+
 static PyObject *pipe_close(PyObject *object, PyObject *none)
 {
 	(void)none;
@@ -446,6 +488,8 @@ static PyMethodDef methods[] = {
 	{"send", pipe_send, METH_O, "send($self, obj, /)\n--\n\nSends an object."},
 	{"recv", pipe_recv, METH_NOARGS,
      "recv($self, /)\n--\n\nThe next object. EOFError: the other end is closed or dead."},
+	{"_recv_nowait", pipe_recv_nowait, METH_NOARGS,
+     "_recv_nowait($self, /)\n--\n\nThe next object. BlockingIOError: nothing is there."},
 	{"send_bytes", PY_WITH_KEYWORDS(pipe_send_bytes),
      "send_bytes($self, buf, offset=0, size=None)\n--\n\nSends bytes."},
 	{"recv_bytes", PY_WITH_KEYWORDS(pipe_recv_bytes),
@@ -454,6 +498,9 @@ static PyMethodDef methods[] = {
      "recv_bytes_into($self, buf, offset=0)\n--\n\nThe next message into a buffer; how many bytes it has."},
 	{"poll", PY_WITH_KEYWORDS(pipe_poll),
      "poll($self, timeout=0.0)\n--\n\nWhether recv would not wait. None: waits for ever."},
+	{"_hold", pipe_hold, METH_NOARGS,
+     "_hold($self, /)\n--\n\nKeeps its descriptors open, also after a close(), until as many _let_go()."},
+	{"_let_go", pipe_let_go, METH_NOARGS, "_let_go($self, /)\n--\n\nUndoes a _hold()."},
 	{"fileno", pipe_fileno, METH_NOARGS,
      "fileno($self, /)\n--\n\nA descriptor that is readable while recv would not wait. Never read it."},
 	{"close", pipe_close, METH_NOARGS, "close($self, /)\n--\n\nCloses the end in this process."},

@@ -6,7 +6,18 @@
 
 PY_KIND_FUNCTIONS(queue)
 
-static const struct py_kind kind = {.handle = handle_of_queue, .open = open_queue, .close = close_queue};
+/* The parent's tasks do not run on here. */
+static void after_fork(PyObject *object)
+{
+	struct queue_object *self = (struct queue_object *)object;
+	self->users -= self->awaiting;
+	self->awaiting = 0;
+}
+
+static const struct py_kind kind = {.handle = handle_of_queue,
+                                    .open = open_queue,
+                                    .close = close_queue,
+                                    .after_fork = after_fork};
 
 int queue_enter(struct queue_object *self)
 {
@@ -156,17 +167,41 @@ PyObject *queue_full(PyObject *object, PyObject *none)
 	return result;
 }
 
-static PyObject *queue_fileno(PyObject *object, PyObject *none)
+PyObject *queue_descriptor(PyObject *object, tutti_err (*descriptor_of)(tutti_queue *queue, int *fd))
 {
-	(void)none;
 	struct queue_object *self = (struct queue_object *)object;
 	int descriptor;
 	if (queue_enter(self) < 0)
 		return NULL;
-	tutti_err err = tutti_queue_fd(queue_of(self), &descriptor);
+	tutti_err err = descriptor_of(queue_of(self), &descriptor);
 	PyObject *result = err ? py_raise(self->shared.state, err) : PyLong_FromLong(descriptor);
 	queue_leave(self);
 	return result;
+}
+
+static PyObject *queue_fileno(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	return queue_descriptor(object, tutti_queue_fd);
+}
+
+/* A task that awaits is a user too: the descriptor that its loop watches stays until it has left. */
+static PyObject *queue_hold(PyObject *object, PyObject *none)
+{
+	(void)none;
+	struct queue_object *self = (struct queue_object *)object;
+	if (queue_enter(self) < 0)
+		return NULL;
+	self->awaiting++;
+	Py_RETURN_NONE;
+}
+
+static PyObject *queue_let_go(PyObject *object, PyObject *none)
+{
+	(void)none;
+	struct queue_object *self = (struct queue_object *)object;
+	self->awaiting--;
+	queue_leave(self);
+	Py_RETURN_NONE;
 }
 
 /* ---- ending ---- */
@@ -245,6 +280,9 @@ static void queue_dealloc(PyObject *object)
 static PyMethodDef common_methods[] = {
 	{"empty", queue_empty, METH_NOARGS, "empty($self, /)\n--\n\nTrue if nothing is in the queue at this moment."},
 	{"close", queue_close, METH_NOARGS, "close($self, /)\n--\n\nGives this process's handle back. Others go on."},
+	{"_hold", queue_hold, METH_NOARGS,
+     "_hold($self, /)\n--\n\nKeeps its descriptors open, also after a close(), until as many _let_go()."},
+	{"_let_go", queue_let_go, METH_NOARGS, "_let_go($self, /)\n--\n\nUndoes a _hold()."},
 	{"fileno", queue_fileno, METH_NOARGS,
      "fileno($self, /)\n--\n\nA descriptor that is readable while something is there. Never read it."},
 	{"_open", open_existing, METH_O | METH_CLASS,

@@ -19,7 +19,8 @@ struct queue_object {
 	PyObject *on_error; /* letter mode: called with (error, object) when pickling fails; else NULL */
 	PyObject *late_error; /* of a get_many that had messages to return first; raised by the next get */
 	uint64_t max_items, max_bytes; /* 0: unbounded */
-	int users; /* calls that are inside */
+	int users; /* calls that are inside, tasks that await */
+	int awaiting; /* of these, the tasks */
 	bool closed;
 	bool used; /* something was put in this process */
 	bool redelivered; /* the last object that was got had been got before, by a process that was killed */
@@ -36,6 +37,9 @@ int queue_put_object(struct queue_object *self, PyObject *object, tutti_time tim
 
 /* The next object, or NULL with an exception (Empty, ShutDown, or that the message does not decode). */
 PyObject *queue_get_object(struct queue_object *self, tutti_time timeout);
+
+/* One of the queue's descriptors as a number. */
+PyObject *queue_descriptor(PyObject *object, tutti_err (*descriptor_of)(tutti_queue *queue, int *fd));
 
 PyObject *queue_full(PyObject *object, PyObject *none);
 PyObject *queue_nothing_to_join(PyObject *object, PyObject *none);

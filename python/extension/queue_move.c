@@ -347,7 +347,14 @@ static PyObject *queue_get_many(PyObject *object, PyObject *const *given, Py_ssi
 	return list;
 }
 
+static PyObject *queue_room_fileno(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	return queue_descriptor(object, tutti_queue_room_fd);
+}
+
 PyMethodDef queue_methods[] = {
+	{"room_fileno", queue_room_fileno, METH_NOARGS,
+     "room_fileno($self, /)\n--\n\nA descriptor that is readable while there is room. Never read it."},
 	{"put", PY_WITH_KEYWORDS(queue_put),
      "put($self, obj, block=True, timeout=None)\n--\n\nCopies an object into the queue."},
 	{"put_nowait", queue_put_nowait, METH_O, "put_nowait($self, obj, /)\n--\n\nput(obj, block=False)"},
@@ -384,23 +391,42 @@ static PyObject *joinable_task_done(PyObject *object, PyObject *none)
 
 static tutti_err try_join(void *context, tutti_time timeout) { return tutti_queue_join(context, timeout); }
 
-static PyObject *joinable_join(PyObject *object, PyObject *none)
+/* TUTTI_OK, that it is not done yet, or -1 with an exception. */
+static int join(struct queue_object *self, tutti_time timeout)
 {
-	(void)none;
-	struct queue_object *self = (struct queue_object *)object;
 	if (queue_enter(self) < 0)
-		return NULL;
-	int err = py_wait(try_join, queue_of(self), TUTTI_FOREVER);
-	if (err > 0)
+		return -1;
+	int err = py_wait(try_join, queue_of(self), timeout);
+	bool failed = err > 0 && !(timeout == TUTTI_NOW && py_is_not_yet(err));
+	if (failed)
 		py_raise(self->shared.state, (tutti_err)err);
 	queue_leave(self);
-	return err ? NULL : Py_NewRef(Py_None);
+	return failed ? -1 : err;
+}
+
+static PyObject *joinable_join(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	return join((struct queue_object *)object, TUTTI_FOREVER) ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *joinable_is_done(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	int err = join((struct queue_object *)object, TUTTI_NOW);
+	return err < 0 ? NULL : PyBool_FromLong(err == TUTTI_OK);
+}
+
+static PyObject *joinable_done_fileno(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	return queue_descriptor(object, tutti_queue_done_fd);
 }
 
 PyMethodDef joinable_queue_methods[] = {
 	{"task_done", joinable_task_done, METH_NOARGS,
      "task_done($self, /)\n--\n\nSays that an object that was got is done."},
 	{"join", joinable_join, METH_NOARGS, "join($self, /)\n--\n\nWaits until everything that was put is done."},
+	{"_is_done", joinable_is_done, METH_NOARGS, "_is_done($self, /)\n--\n\nWhether join would not wait."},
+	{"done_fileno", joinable_done_fileno, METH_NOARGS,
+     "done_fileno($self, /)\n--\n\nA descriptor that is readable while everything is done. Never read it."},
 	{0},
 };
 

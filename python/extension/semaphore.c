@@ -128,7 +128,18 @@ static PyObject *count(PyObject *self, PyObject *Py_UNUSED(ignored))
 	return PyLong_FromLong(((struct py_semaphore *)self)->count);
 }
 
+static PyObject *descriptor(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+	int fd;
+	if (py_shared_check(self) < 0)
+		return NULL;
+	tutti_err err = tutti_semaphore_fd(((struct py_shared *)self)->object, &fd);
+	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromLong(fd);
+}
+
 static PyMethodDef methods[] = {
+	{"fileno", descriptor, METH_NOARGS,
+     "fileno($self, /)\n--\n\nA descriptor that is readable while a permit may be had. Never read it."},
 	{"_open", open_existing, METH_O | METH_CLASS,
      "_open($type, handle, /)\n--\n\nA semaphore on the existing one of that handle."},
 	{"acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,

@@ -171,7 +171,13 @@ static PyObject *handle(PyObject *self, PyObject *Py_UNUSED(ignored))
 	return PyBytes_FromStringAndSize((const char *)&value, sizeof value);
 }
 
+/* For kinds that are not closed by hand: an awaited one is kept by who awaits it. */
+static PyObject *hold_nothing(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored)) { Py_RETURN_NONE; }
+
 static PyMethodDef methods[] = {
+	{"_hold", hold_nothing, METH_NOARGS,
+     "_hold($self, /)\n--\n\nKeeps its descriptors open, also after a close(), until as many _let_go()."},
+	{"_let_go", hold_nothing, METH_NOARGS, "_let_go($self, /)\n--\n\nUndoes a _hold()."},
 	{"_handle", handle, METH_NOARGS,
      "_handle($self, /)\n--\n\nThe name of the shared object, 16 bytes, valid in every member of its arena. A message "
      "that is being encoded meanwhile holds the object until it is decoded."},

@@ -2,49 +2,90 @@
 """Waiting in asyncio, through descriptors: no thread for a wait, and none lost between two of them.
 
 A loop has one reader for a descriptor; those who wait for it stand in a line. The descriptor stays readable
-while something is there, so the loop comes back until the line or the queue is empty.
+while something is there, so the loop comes back until the line or the object is empty.
+
+While a line stands, its object is held: a ``close()``, by any thread, wakes the line, and the descriptor is
+closed when the last one has left. So no loop watches a number that is another descriptor's by now.
 """
 
 from __future__ import annotations
 
 import asyncio
 import collections
-import weakref
+import os
 from typing import Any
 
-_Line = collections.deque  # of futures
+_lines: dict[tuple[int, int, int], _Line] = {}  # each key is changed by its loop's thread alone
 
-_lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Any]] = weakref.WeakKeyDictionary()
+# A forked child has its parent's lines in no loop that it runs.
+os.register_at_fork(after_in_child=_lines.clear)
 
 
-def _wake_next(line: Any) -> None:
-    """The descriptor is readable: the first who still waits looks."""
-    while line:
-        waiter = line.popleft()
-        if not waiter.done():
-            waiter.set_result(None)
+class _Line:
+    """Who waits in one loop for one descriptor of an object."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, shared: Any, fd: int) -> None:
+        self.key = id(shared), id(loop), fd  # neither dies before the line
+        self.loop, self.shared, self.fd = loop, shared, fd
+        self.waiters: collections.deque[asyncio.Future[None]] = collections.deque()
+        shared._hold()
+        _lines[self.key] = self
+        loop.add_reader(fd, self.wake_next)
+
+    def wake_next(self) -> None:
+        """The descriptor is readable: the first who still waits looks."""
+        while self.waiters:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def wake_all(self) -> None:
+        """The object is closed: all look."""
+        while self.waiters:
+            self.wake_next()
+
+    def leave(self, waiter: asyncio.Future[None]) -> None:
+        """The waiter goes; the last one takes the reader away."""
+        if waiter in self.waiters:
+            self.waiters.remove(waiter)
+        if self.waiters or _lines.get(self.key) is not self:
             return
+        del _lines[self.key]
+        self.loop.remove_reader(self.fd)
+        self.shared._let_go()
 
 
-async def readable(fd: int) -> None:
-    """Returns when the descriptor is readable; perhaps nothing is there any more by then."""
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+async def readable(shared: Any, fd: int, timeout: float | None = None) -> None:
+    """Returns when the object's descriptor is readable, the object closed, or the time over: look again then."""
     loop = asyncio.get_running_loop()
-    lines = _lines.setdefault(loop, {})
-    line = lines.get(fd)
-    if line is None:
-        line = lines[fd] = _Line()
-        loop.add_reader(fd, _wake_next, line)
+    line = _lines.get((id(shared), id(loop), fd)) or _Line(loop, shared, fd)
     waiter = loop.create_future()
-    line.append(waiter)
+    line.waiters.append(waiter)
+    timer = None if timeout is None else loop.call_later(timeout, _wake, waiter)
     try:
         await waiter
     except asyncio.CancelledError:
         if waiter.done() and not waiter.cancelled():
-            _wake_next(line)  # it had been called: the next one's turn
+            line.wake_next()  # it had been called: the next one's turn
         raise
     finally:
-        if waiter in line:
-            line.remove(waiter)
-        if not line and lines.get(fd) is line:
-            del lines[fd]
-            loop.remove_reader(fd)
+        if timer is not None:
+            timer.cancel()
+        line.leave(waiter)
+
+
+def closed(shared: Any) -> None:
+    """The object was closed: whoever awaits it, in whichever loop, looks again, and is told."""
+    for line in list(_lines.values()):
+        if line.shared is not shared:
+            continue
+        try:
+            line.loop.call_soon_threadsafe(line.wake_all)
+        except RuntimeError:
+            pass  # that loop has ended, and nobody waits in it

@@ -30,9 +30,19 @@ class PipeEnd(_tutti.PipeEnd):
 
     async def recv_async(self) -> Any:
         """The next object, awaited in asyncio."""
-        while not self.poll():
-            await _asynchronous.readable(self.fileno())
-        return self.recv()
+        while True:
+            try:
+                return self._recv_nowait()
+            except BlockingIOError:
+                await _asynchronous.readable(self, self.fileno())
+
+    def close(self) -> None:
+        """Closes the end in this process. Who awaits something here gets OSError."""
+        super().close()
+        _asynchronous.closed(self)
+
+    def __exit__(self, *args: Any) -> None:
+        self.close()
 
 
 def Pipe(duplex: bool = True, *, name: str | None = None, max_bytes: int = 16 * 1024 * 1024) -> tuple[PipeEnd, PipeEnd]:

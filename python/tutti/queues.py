@@ -8,7 +8,6 @@ time, through queues as well.
 
 from __future__ import annotations
 
-import asyncio
 import types
 from queue import Empty, Full
 from typing import Any
@@ -18,9 +17,6 @@ from tutti import _asynchronous, _sharing, _tutti
 ShutDown = _tutti.ShutDown
 
 __all__ = ["Empty", "Full", "JoinableQueue", "Queue", "ShutDown", "SimpleQueue"]
-
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.02  # s between two looks for room
-
 
 class Queue(_tutti.Queue):
     """A queue between any number of processes and threads."""
@@ -37,17 +33,20 @@ class Queue(_tutti.Queue):
             try:
                 return self.get_nowait()
             except Empty:
-                await _asynchronous.readable(self.fileno())
+                await _asynchronous.readable(self, self.fileno())
 
     async def put_async(self, obj: Any) -> None:
         """Puts an object, waiting in asyncio for room."""
-        pause = _SHORTEST_PAUSE
         while True:
             try:
                 return self.put_nowait(obj)
             except Full:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await _asynchronous.readable(self, self.room_fileno())
+
+    def close(self) -> None:
+        """Gives this process's handle back; others go on. Who awaits something here gets ValueError."""
+        super().close()
+        _asynchronous.closed(self)
 
     __class_getitem__: Any = classmethod(types.GenericAlias)
 
@@ -61,6 +60,11 @@ class JoinableQueue(_tutti.JoinableQueue, Queue):
 
     def __init__(self, maxsize: int = 0, *, ctx: Any = None, name: str | None = None, max_bytes: int = 0) -> None:
         _tutti.JoinableQueue.__init__(self, maxsize, name=name, max_bytes=max_bytes)
+
+    async def join_async(self) -> None:
+        """Waits in asyncio until everything that was put is done."""
+        while not self._is_done():
+            await _asynchronous.readable(self, self.done_fileno())
 
 
 class SimpleQueue(_tutti.SimpleQueue):
@@ -78,6 +82,11 @@ class SimpleQueue(_tutti.SimpleQueue):
             try:
                 return self._get_nowait()
             except Empty:
-                await _asynchronous.readable(self.fileno())
+                await _asynchronous.readable(self, self.fileno())
+
+    def close(self) -> None:
+        """Gives this process's handle back; others go on. Who awaits something here gets ValueError."""
+        super().close()
+        _asynchronous.closed(self)
 
     __class_getitem__: Any = classmethod(types.GenericAlias)

@@ -7,6 +7,7 @@ that was killed. A lock whose holder was killed goes to the next who asks, who i
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 import time
@@ -24,7 +25,25 @@ SEM_VALUE_MAX = SemLockFacade.SEM_VALUE_MAX
 _Result = TypeVar("_Result")
 
 
-class Lock(_tutti.Lock):
+class _Awaitable:
+    """What tasks of asyncio may take: by a descriptor, without a thread for the wait."""
+
+    async def acquire_async(self) -> bool:
+        """acquire(), awaited in asyncio."""
+        this: Any = self
+        while not this.acquire(False):
+            await _asynchronous.readable(this, this.fileno())
+        return True
+
+    async def __aenter__(self) -> bool:
+        return await self.acquire_async()
+
+    async def __aexit__(self, *args: Any) -> None:
+        this: Any = self
+        this.release()
+
+
+class Lock(_tutti.Lock, _Awaitable):
     """A lock between threads and processes. Any of them may release it.
 
     If its holder was killed, the next acquire() raises AbandonedLockError with the lock held; ``with`` raises
@@ -48,6 +67,13 @@ class Lock(_tutti.Lock):
         """
         return Repairing(self)
 
+    async def __aenter__(self) -> bool:
+        try:
+            return await self.acquire_async()
+        except AbandonedLockError:
+            self._abandon()  # as `with`: nobody holds it, and the next one is told too
+            raise
+
     @property
     def _semlock(self) -> SemLockFacade:
         return SemLockFacade(self, SEMAPHORE, 1)
@@ -56,7 +82,7 @@ class Lock(_tutti.Lock):
 class RLock(_tutti.RLock):
     """A recursive lock: the thread that holds it may take it again, and must release it as often.
 
-    A holder that was killed is told of as by Lock.
+    A holder that was killed is told of as by Lock. It cannot be awaited: the tasks of a thread would all hold it.
     """
 
     def __init__(self, *, ctx: Any = None, name: str | None = None) -> None:
@@ -81,7 +107,7 @@ class RLock(_tutti.RLock):
         return SemLockFacade(self, RECURSIVE_MUTEX, 1)
 
 
-class Semaphore(_tutti.Semaphore):
+class Semaphore(_tutti.Semaphore, _Awaitable):
     """A number of permits that threads and processes take and give back.
 
     What a process that was killed had taken comes back when somebody would otherwise wait for it, with a
@@ -162,6 +188,58 @@ class Condition(_tutti.Condition):
             result = predicate()
         return result
 
+    async def acquire_async(self) -> bool:
+        """Takes the lock, awaited in asyncio."""
+        return await self._awaitable_lock().acquire_async()
+
+    async def __aenter__(self) -> bool:
+        return await self._awaitable_lock().__aenter__()
+
+    async def __aexit__(self, *args: Any) -> None:
+        self._lock.release()
+
+    async def wait_async(self) -> bool:
+        """wait(), awaited in asyncio, with a Lock. A task that is cancelled has the lock again when it is told."""
+        self._awaitable_lock()
+        ticket = self._enlist()
+        try:
+            self._lock.release()
+            try:
+                while not self._is_notified(ticket):
+                    await _asynchronous.readable(self, self._fileno(ticket))
+            finally:
+                await self._take_again()
+        except BaseException:
+            if self._leave(ticket):
+                self._pass_on()
+            raise
+        return self._leave(ticket)
+
+    async def wait_for_async(self, predicate: Callable[[], _Result]) -> _Result:
+        """Waits in asyncio until predicate() is true. Returns its last result."""
+        while not (result := predicate()):
+            await self.wait_async()
+        return result
+
+    async def _take_again(self) -> None:
+        cancelled: asyncio.CancelledError | None = None
+        while True:
+            try:
+                await self._lock.acquire_async()
+                break
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    def _awaitable_lock(self) -> _Awaitable:
+        if isinstance(self._lock, _Awaitable):
+            return self._lock
+        raise TypeError(
+            "a Condition with an RLock cannot be awaited: the tasks of a thread would all hold the lock. "
+            "Make it with a Lock: Condition(Lock())"
+        )
+
     @property
     def _sleeping_count(self) -> CountFacade:
         return CountFacade(self._waiters)
@@ -186,8 +264,8 @@ class Event(_tutti.Event):
 
     async def wait_async(self) -> bool:
         """Waits until it is set, in asyncio: by a descriptor, without a thread for the wait."""
-        while not self.is_set():
-            await _asynchronous.readable(self.fileno())
+        while not self.wait(0):  # unlike is_set() it puts the descriptor out
+            await _asynchronous.readable(self, self.fileno())
         return True
 
     if sys.version_info >= (3, 11):
@@ -221,6 +299,23 @@ class Barrier(_tutti.Barrier, threading.Barrier):
     def wait(self, timeout: float | None = None) -> int:
         """Waits for the other parties. Returns a number from 0 to parties - 1, another one for each."""
         return self._wait(self._action, self._timeout if timeout is None else timeout)
+
+    async def wait_async(self, timeout: float | None = None) -> int:
+        """wait(), awaited in asyncio. A task that is cancelled takes no part any more; running out of time breaks."""
+        timeout = self._timeout if timeout is None else timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ticket = self._enlist()
+        is_late = False
+        try:
+            while (index := self._try(ticket, self._action)) is None:
+                left = None if deadline is None else deadline - time.monotonic()
+                is_late = left is not None and left <= 0
+                if is_late:
+                    raise threading.BrokenBarrierError(f"not all {self.parties} parties came in time. Reset it.")
+                await _asynchronous.readable(self, self._fileno(ticket), left)
+        finally:
+            self._leave(ticket, is_late)
+        return index
 
     def __repr__(self) -> str:
         cls = type(self)

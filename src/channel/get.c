@@ -279,15 +279,22 @@ static void pass_on(tutti_queue *queue)
 		tutti__wake_one(&queue->shared->items, &queue->shared->item_hints);
 }
 
+/* Who waits for room looks. The latch's release was a full barrier. */
+static void announce_room(tutti_arena *arena, struct tutti__queue *shared)
+{
+	if (likely(!wants_room_signal(shared)))
+		return;
+	tutti__wait_stamp(&shared->room);
+	tutti__wake_one(&shared->room, &shared->room_hints);
+	tutti__ring(arena, &shared->room_pollable);
+}
+
 static tutti_err answer(tutti_queue *queue, enum take_result result, const struct request *request)
 {
 	const char *name = queue->shared->object.name;
 	switch (result) {
 	case TAKEN:
-		if (unlikely(wants_room_signal(queue->shared))) {
-			tutti__wait_stamp(&queue->shared->room);
-			tutti__wake_one(&queue->shared->room, &queue->shared->room_hints);
-		}
+		announce_room(queue->reference.arena, queue->shared);
 		tutti__count_operation(queue->reference.arena);
 		return TUTTI_OK;
 	case END_OF_ALL:

@@ -113,12 +113,18 @@ static bool seems_done(void *context)
 	return done >= load_acquire(&shared->put.count);
 }
 
+static void wake_joiners(tutti_arena *arena, struct tutti__queue *shared)
+{
+	tutti__wake_all(&shared->done);
+	tutti__ring(arena, &shared->done_pollable);
+}
+
 /* What joiners wait for may be there. The latch's release was a full barrier. */
-static void announce_done(struct tutti__queue *shared)
+static void announce_done(tutti_arena *arena, struct tutti__queue *shared)
 {
 	tutti__wait_stamp(&shared->done);
 	if (seems_done(shared))
-		tutti__wake_all(&shared->done);
+		wake_joiners(arena, shared);
 }
 
 /* Takes the latch, ends the first that fits any of the choices, frees it. TUTTI_EEMPTY: there is none. */
@@ -134,9 +140,15 @@ static tutti_err end_one(tutti_queue *queue, uint32_t id, const struct choice *c
 	tutti__latch_release(&queue->shared->get_latch);
 	if (!parcel)
 		return TUTTI_EEMPTY;
-	announce_done(queue->shared);
+	announce_done(arena, queue->shared);
 	tutti__parcel_free(arena, parcel);
 	return TUTTI_OK;
+}
+
+tutti_err tutti__fail_not_joinable(const struct tutti__queue *shared)
+{
+	return tutti__fail(TUTTI_EINVAL, "queue \"%s\" does not count what is done. Open it with .joinable.",
+	                   shared->object.name);
 }
 
 static tutti_err use_joinable(tutti_queue *queue, uint32_t *id)
@@ -145,8 +157,7 @@ static tutti_err use_joinable(tutti_queue *queue, uint32_t *id)
 	*id = tutti__use(&queue->reference, &err);
 	if (*id == 0 || queue->shared->is_joinable)
 		return err;
-	return tutti__fail(TUTTI_EINVAL, "queue \"%s\" does not count what is done. Open it with .joinable.",
-	                   queue->shared->object.name);
+	return tutti__fail_not_joinable(queue->shared);
 }
 
 tutti_err tutti_queue_task_done(tutti_queue *queue)
@@ -217,7 +228,7 @@ static void announce_given_back(tutti_arena *arena, struct tutti__queue *shared)
 	fence_seq_cst(); /* then the look for sleepers: they mark, then look at given_back */
 	tutti__wake_all(&shared->items);
 	if (load_relaxed(&shared->is_shut) == TUTTI__IS_DROPPED)
-		tutti__wake_all(&shared->done);
+		wake_joiners(arena, shared);
 	tutti__ring(arena, &shared->pollable);
 }
 
@@ -323,7 +334,7 @@ static tutti_err count_unfinished(tutti_queue *queue, uint32_t id, int64_t deadl
 	return TUTTI_OK;
 }
 
-static bool may_be_done(void *context)
+bool tutti__queue_may_be_done(void *context)
 {
 	struct tutti__queue *shared = context;
 	return seems_done(context) ||
@@ -336,13 +347,15 @@ static tutti_err wait_until_done(tutti_queue *queue, int64_t deadline, uint64_t 
 	                                 .patience = &queue->done_patience,
 	                                 .hints = &queue->shared->done_hints,
 	                                 .object = queue->reference.offset,
-	                                 .is_ready = may_be_done,
+	                                 .is_ready = tutti__queue_may_be_done,
 	                                 .context = queue->shared,
 	                                 .deadline = deadline};
 	const char *name = queue->shared->object.name;
 	tutti_err err = deadline <= 0 ? TUTTI_ETIMEDOUT : tutti__wait_at(&waiting, &queue->shared->done);
-	if (err == TUTTI_ETIMEDOUT)
+	if (err == TUTTI_ETIMEDOUT) {
+		tutti__poll_refresh(&queue->done_polls);
 		tutti__look_after_the_dead(queue->reference.arena);
+	}
 	if (err == TUTTI_EINTR)
 		return tutti__fail(err, "a signal handler ran while joining queue \"%s\". Join again.", name);
 	if (err == TUTTI_ETIMEDOUT)
@@ -391,7 +404,7 @@ void tutti__joinable_recover(tutti_arena *arena, struct tutti__queue *shared, ui
 	}
 	/* It may have cleared the mark, and not looked. */
 	store_release(&shared->given_back, 1);
-	tutti__wake_all(&shared->done);
+	tutti__wake_all(&shared->done); /* who polls is rung by the caller */
 }
 
 void tutti__item_recover(tutti_arena *arena, uint64_t parcel, uint32_t dead, bool clean)

@@ -91,6 +91,7 @@ struct tutti__queue {
 	alignas(64) struct tutti__wait_point items; /* getters wait here */
 	struct tutti__wait_point room; /* putters wait here */
 	struct tutti__pollable pollable; /* here: this line is read by each put anyway */
+	struct tutti__pollable room_pollable; /* putters poll here; read by each get of a bounded queue */
 	atomic_u32 is_shut; /* enum tutti__shut */
 	/* Of a joinable queue: joinable.h. */
 	alignas(64) atomic_u64 done_count;
@@ -99,6 +100,7 @@ struct tutti__queue {
 	atomic_u32 given_back;
 	struct tutti__wait_point done; /* joiners wait here */
 	struct tutti__wait_hints done_hints;
+	struct tutti__pollable done_pollable; /* joiners poll here */
 };
 _Static_assert(sizeof(struct tutti__queue) <= 512, "an empty queue with its first segment takes at most 1 KiB");
 

@@ -207,8 +207,12 @@ static tutti_err make_spare(tutti_arena *arena, struct tutti__queue *shared, con
 	                          deadline, spare);
 }
 
-static tutti_err fail_full(const struct tutti__queue *shared, tutti_time timeout)
+/* A descriptor that asks for room asks for as much as was wanted here: with less it would be readable in vain. */
+static tutti_err fail_full(tutti_queue *queue, uint64_t size, tutti_time timeout)
 {
+	const struct tutti__queue *shared = queue->shared;
+	store_relaxed(&queue->room_size, size);
+	tutti__poll_refresh(&queue->room_polls);
 	if (timeout <= 0)
 		return tutti__fail_plain(TUTTI_EFULL, "the queue is full. Raise max_items or max_bytes, or start a getter.");
 	uint64_t items = load_relaxed(&shared->put.count) - load_relaxed(&shared->got.count);
@@ -230,10 +234,15 @@ struct room_question {
 	uint64_t size;
 };
 
+bool tutti__queue_has_room(const struct tutti__queue *shared, uint64_t size)
+{
+	return load_acquire(&shared->is_shut) || has_room(shared, size);
+}
+
 static bool room_is_ready(void *context)
 {
 	struct room_question *question = context;
-	return load_acquire(&question->shared->is_shut) || has_room(question->shared, question->size);
+	return tutti__queue_has_room(question->shared, question->size);
 }
 
 static tutti_err wait_for_room(tutti_queue *queue, uint64_t size, int64_t deadline, tutti_time timeout)
@@ -247,12 +256,12 @@ static tutti_err wait_for_room(tutti_queue *queue, uint64_t size, int64_t deadli
 	                                 .context = &question,
 	                                 .deadline = deadline};
 	if (timeout <= 0)
-		return fail_full(queue->shared, timeout);
+		return fail_full(queue, size, timeout);
 	tutti_err err = tutti__wait_at(&waiting, &queue->shared->room);
 	if (err == TUTTI_EINTR)
 		return tutti__fail(err, "a signal handler ran while waiting for room in queue \"%s\". Put again.",
 		                   queue->shared->object.name);
-	return err == TUTTI_ETIMEDOUT ? fail_full(queue->shared, timeout) : err;
+	return err == TUTTI_ETIMEDOUT ? fail_full(queue, size, timeout) : err;
 }
 
 /* What a getter looks for is in: wake one that sleeps, ring who polls. The latch's release was a full barrier. */

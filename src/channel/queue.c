@@ -97,6 +97,8 @@ void tutti_queue_close(tutti_queue *queue)
 	if (!queue)
 		return;
 	tutti__poll_list_close(&queue->polls);
+	tutti__poll_list_close(&queue->room_polls);
+	tutti__poll_list_close(&queue->done_polls);
 	tutti__reference_close(&queue->reference);
 	free(queue);
 }
@@ -118,6 +120,8 @@ static void announce_shutdown(tutti_arena *arena, struct tutti__queue *shared)
 	tutti__wake_all(&shared->items);
 	tutti__wake_all(&shared->room);
 	tutti__ring(arena, &shared->pollable);
+	tutti__ring(arena, &shared->room_pollable);
+	tutti__ring(arena, &shared->done_pollable); /* what is dropped need not be done */
 }
 
 void tutti__queue_shut(tutti_arena *arena, struct tutti__queue *shared)
@@ -182,6 +186,36 @@ tutti_err tutti_queue_fd(tutti_queue *queue, int *fd)
 	*fd = -1;
 	tutti_err err = tutti__queue_watch(queue, &watch);
 	return err ? err : tutti__poll_fd(queue->reference.arena, &watch, false, fd);
+}
+
+static bool has_room(void *context)
+{
+	tutti_queue *queue = context;
+	uint64_t size = load_relaxed(&queue->room_size); /* relaxed: who changes it looks anew afterwards */
+	return tutti__queue_has_room(queue->shared, size ? size : 1);
+}
+
+tutti_err tutti_queue_room_fd(tutti_queue *queue, int *fd)
+{
+	tutti_err err = TUTTI_OK;
+	struct tutti__watch watch = {&queue->shared->room_pollable, has_room, queue, &queue->room_polls};
+	*fd = -1;
+	if (tutti__use(&queue->reference, &err) == 0)
+		return err;
+	return tutti__poll_fd(queue->reference.arena, &watch, false, fd);
+}
+
+tutti_err tutti_queue_done_fd(tutti_queue *queue, int *fd)
+{
+	tutti_err err = TUTTI_OK;
+	struct tutti__queue *shared = queue->shared;
+	struct tutti__watch watch = {&shared->done_pollable, tutti__queue_may_be_done, shared, &queue->done_polls};
+	*fd = -1;
+	if (tutti__use(&queue->reference, &err) == 0)
+		return err;
+	if (!shared->is_joinable)
+		return tutti__fail_not_joinable(shared);
+	return tutti__poll_fd(queue->reference.arena, &watch, false, fd);
 }
 
 uint64_t tutti__entry_extent(const tutti_arena *arena, uint64_t position, uint64_t header, uint64_t *payload)

@@ -11,7 +11,9 @@ struct tutti_queue {
 	struct tutti__reference reference;
 	struct tutti__queue *shared;
 	struct tutti__patience item_patience, room_patience, done_patience;
-	struct tutti__poll_list polls;
+	struct tutti__poll_list polls; /* for messages */
+	struct tutti__poll_list room_polls, done_polls;
+	atomic_u64 room_size; /* of the message that found no room last: for which room_polls looks */
 };
 
 extern const struct tutti__kind tutti__queue_kind;
@@ -37,6 +39,13 @@ void tutti__queue_shut(tutti_arena *arena, struct tutti__queue *shared);
 
 /* How to wait for a message or the end. TUTTI_ESTALE, TUTTI_EMEMBERS. */
 tutti_err tutti__queue_watch(tutti_queue *queue, struct tutti__watch *watch);
+
+/* True if a put of that size would not wait, or be refused. A hint. */
+bool tutti__queue_has_room(const struct tutti__queue *shared, uint64_t size);
+
+/* True if a join would not wait, or has something to look after. A hint. */
+bool tutti__queue_may_be_done(void *shared);
+tutti_err tutti__fail_not_joinable(const struct tutti__queue *shared);
 
 /* Empties a dying queue: its messages and segments. */
 void tutti__queue_destroy(tutti_arena *arena, uint64_t offset);

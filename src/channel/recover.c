@@ -121,6 +121,8 @@ void tutti__queue_recover(tutti_arena *arena, uint64_t offset, uint32_t owner, u
 	if (load_relaxed(&shared->done.word) & 1)
 		tutti__wake_all(&shared->done);
 	tutti__ring(arena, &shared->pollable);
+	tutti__ring(arena, &shared->room_pollable);
+	tutti__ring(arena, &shared->done_pollable);
 }
 
 /*

@@ -12,6 +12,16 @@ static tutti_err check_parties(uint32_t parties)
 	                   parties, (int)TUTTI__BARRIER_PARTIES_MAX);
 }
 
+static tutti_barrier *begin(struct tutti__reference *reference)
+{
+	tutti_barrier *barrier = (tutti_barrier *)reference;
+	barrier->shared = (struct tutti__barrier *)reference->object;
+	barrier->polls.arena = reference->arena;
+	barrier->polls.roster = &barrier->shared->roster;
+	barrier->polls.is_over = tutti__barrier_was_told;
+	return barrier;
+}
+
 tutti_err tutti_barrier_open(tutti_barrier **barrier, uint32_t parties, const tutti_barrier_options *options)
 {
 	static const tutti_barrier_options defaults;
@@ -23,8 +33,7 @@ tutti_err tutti_barrier_open(tutti_barrier **barrier, uint32_t parties, const tu
 		                         options->name, &made);
 	if (err)
 		return err;
-	*barrier = (tutti_barrier *)made;
-	(*barrier)->shared = (struct tutti__barrier *)made->object;
+	*barrier = begin(made);
 	(*barrier)->shared->parties = parties;
 	tutti__handle_publish(made);
 	return TUTTI_OK;
@@ -36,12 +45,17 @@ tutti_err tutti_barrier_at(tutti_barrier **barrier, tutti_arena *arena, tutti_ha
 	tutti_err err = tutti__handle_find(arena, TUTTI__KIND_BARRIER, sizeof **barrier, handle, &found);
 	if (err)
 		return err;
-	*barrier = (tutti_barrier *)found;
-	(*barrier)->shared = (struct tutti__barrier *)found->object;
+	*barrier = begin(found);
 	return TUTTI_OK;
 }
 
-void tutti_barrier_close(tutti_barrier *barrier) { tutti__handle_close((struct tutti__reference *)barrier); }
+void tutti_barrier_close(tutti_barrier *barrier)
+{
+	if (!barrier)
+		return;
+	tutti__poll_list_close(&barrier->polls.list);
+	tutti__handle_close(&barrier->reference);
+}
 
 tutti_handle tutti_barrier_handle(const tutti_barrier *barrier) { return tutti__reference_handle(&barrier->reference); }
 
@@ -95,6 +109,14 @@ uint32_t tutti_barrier_waiting(const tutti_barrier *barrier)
 
 uint32_t tutti_barrier_parties(const tutti_barrier *barrier) { return barrier->shared->parties; }
 
+static tutti_err watch(void *handle, struct tutti__watch *watch)
+{
+	tutti_barrier *barrier = handle;
+	*watch = (struct tutti__watch){&barrier->shared->object.pollable, tutti__roster_has_news, &barrier->polls,
+	                               &barrier->polls.list};
+	return TUTTI_OK;
+}
+
 static void destroy(tutti_arena *arena, uint64_t offset)
 {
 	tutti__roster_destroy(arena, &((struct tutti__barrier *)tutti__at(arena, offset))->roster);
@@ -103,4 +125,5 @@ static void destroy(tutti_arena *arena, uint64_t offset)
 const struct tutti__kind tutti__barrier_kind = {.name = "barrier",
                                                 .is_object = true,
                                                 .recover = tutti__barrier_recover,
-                                                .destroy = destroy};
+                                                .destroy = destroy,
+                                                .watch = watch};

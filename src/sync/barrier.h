@@ -63,6 +63,7 @@ struct tutti_barrier {
 	struct tutti__barrier *shared;
 	struct tutti__patience patience;
 	atomic_u32 partner; /* stamp of another party, seen last: the shared one may be our own */
+	struct tutti__roster_polls polls;
 };
 
 static inline enum tutti__phase tutti__phase_of(uint64_t word) { return (enum tutti__phase)(word & 15); }
@@ -72,6 +73,9 @@ static inline bool tutti__is_broken(uint64_t word) { return tutti__phase_of(word
 
 /* Ends the round of `word` with that phase and tells the parties. False if the word had changed. */
 bool tutti__barrier_end(tutti_arena *arena, struct tutti__barrier *shared, uint64_t word, enum tutti__phase phase);
+
+/* For struct tutti__roster_polls: a party whose entry says so was told. */
+bool tutti__barrier_was_told(uint32_t state);
 
 /* Finishes what `word` says has ended: tells the parties, and moves on unless it is broken. */
 void tutti__barrier_finish(tutti_arena *arena, struct tutti__barrier *shared, uint64_t word);

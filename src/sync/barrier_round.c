@@ -48,6 +48,8 @@ void tutti__barrier_finish(tutti_arena *arena, struct tutti__barrier *shared, ui
 		return;
 	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;)
 		tell(entry, generation, phase);
+	fence_after_rmw(); /* told, then look who polls: station.h */
+	tutti__ring(arena, &shared->object.pollable);
 	/* After the telling. If the CAS fails, somebody else has finished it. */
 	if (!tutti__is_broken(word))
 		cas_u64(&shared->word, word, (uint64_t)(generation + 1) << 32);
@@ -233,25 +235,32 @@ static tutti_err wait_for_others(tutti_barrier *barrier, struct party *party, in
 	}
 }
 
+static tutti_err explain_outcome(tutti_barrier *barrier, struct party *party)
+{
+	enum tutti__phase phase = outcome(barrier->reference.arena, party);
+	return phase == TUTTI__RELEASED ? TUTTI_OK : fail_broken(barrier->shared, phase);
+}
+
+/* The caller has completed the round. */
+static void run_action(tutti_barrier *barrier, const struct party *party, bool (*action)(void *context), void *context)
+{
+	bool good = action(context);
+	uint64_t running = (uint64_t)party->generation << 32 | barrier->shared->parties * ONE_ARRIVAL | TUTTI__ACTION;
+	/* If it fails, somebody broke or reset it meanwhile, and the outcome says so. */
+	tutti__barrier_end(barrier->reference.arena, barrier->shared, running,
+	                   good ? TUTTI__RELEASED : TUTTI__BROKEN_BY_ACTION);
+}
+
 static tutti_err take_part(tutti_barrier *barrier, struct party *party, bool (*action)(void *context), void *context,
                            int64_t deadline)
 {
-	struct tutti__barrier *shared = barrier->shared;
-	tutti_arena *arena = barrier->reference.arena;
 	bool is_last = false;
 	tutti_err err = arrive(barrier, party, action != NULL, deadline, &is_last);
-	if (!err && is_last && action) {
-		bool good = action(context);
-		uint64_t running = (uint64_t)party->generation << 32 | shared->parties * ONE_ARRIVAL | TUTTI__ACTION;
-		/* If it fails, somebody broke or reset it meanwhile, and the outcome says so. */
-		tutti__barrier_end(arena, shared, running, good ? TUTTI__RELEASED : TUTTI__BROKEN_BY_ACTION);
-	} else if (!err && !is_last) {
+	if (!err && is_last && action)
+		run_action(barrier, party, action, context);
+	else if (!err && !is_last)
 		err = wait_for_others(barrier, party, deadline);
-	}
-	if (err)
-		return err;
-	enum tutti__phase phase = outcome(arena, party);
-	return phase == TUTTI__RELEASED ? TUTTI_OK : fail_broken(shared, phase);
+	return err ? err : explain_outcome(barrier, party);
 }
 
 tutti_err tutti_barrier_wait(tutti_barrier *barrier, bool (*action)(void *context), void *context, uint32_t *index,
@@ -271,6 +280,105 @@ tutti_err tutti_barrier_wait(tutti_barrier *barrier, bool (*action)(void *contex
 		*index = take_index(barrier->shared, party.generation);
 	tutti__roster_release(party.entry);
 	return err;
+}
+
+/* --- in steps that do not wait, for event loops ------------------------------------------------------------- */
+
+bool tutti__barrier_was_told(uint32_t state) { return (state & CODE_MASK) >= TOLD; }
+
+tutti_err tutti_barrier_enlist(tutti_barrier *barrier, uint64_t *ticket)
+{
+	static atomic_u32 last;
+	struct tutti__entry *entry;
+	tutti_err err;
+	uint32_t number, id = tutti__use(&barrier->reference, &err);
+	if (id == 0)
+		return err;
+	err = tutti__roster_claim(barrier->reference.arena, &barrier->shared->roster, id, &number, &entry);
+	if (err)
+		return err;
+	uint32_t serial = fetch_add_relaxed(&last, 1) + 1; /* relaxed: that they differ is all that counts */
+	entry->has_arrived = false;
+	store_relaxed(&entry->serial, serial);
+	*ticket = ((uint64_t)number + 1) << 32 | serial;
+	return TUTTI_OK;
+}
+
+/* The party of a ticket. Any number may come. */
+static tutti_err find_party(tutti_barrier *barrier, uint64_t ticket, struct party *party)
+{
+	struct tutti__barrier *shared = barrier->shared;
+	tutti_err err;
+	uint32_t id = tutti__use(&barrier->reference, &err);
+	if (id == 0)
+		return err;
+	*party = (struct party){.shared = shared};
+	if (ticket >> 32 && (uint32_t)ticket)
+		party->entry = tutti__roster_at(barrier->reference.arena, &shared->roster, (uint32_t)(ticket >> 32) - 1);
+	if (!party->entry || load_acquire(&party->entry->member) != id ||
+	    load_relaxed(&party->entry->serial) != (uint32_t)ticket)
+		return tutti__fail(
+			TUTTI_EINVAL, "barrier \"%s\": this ticket is not, or no longer, one of this member. Enlist for each wait.",
+			shared->object.name);
+	party->generation = party->entry->generation;
+	return TUTTI_OK;
+}
+
+/* TUTTI_EBUSY: a round that is complete runs its action, and the next has not begun. */
+static tutti_err arrive_in_step(tutti_barrier *barrier, struct party *party, bool (*action)(void *context),
+                                void *context)
+{
+	bool is_last = false;
+	tutti_err err = arrive(barrier, party, action != NULL, 0, &is_last);
+	if (err)
+		return err == TUTTI_ETIMEDOUT ? TUTTI_EBUSY : err;
+	party->entry->generation = party->generation;
+	party->entry->has_arrived = true;
+	if (is_last && action)
+		run_action(barrier, party, action, context);
+	return TUTTI_OK;
+}
+
+tutti_err tutti_barrier_try(tutti_barrier *barrier, uint64_t ticket, bool (*action)(void *context), void *context,
+                            uint32_t *index)
+{
+	struct party party;
+	tutti_err err = find_party(barrier, ticket, &party);
+	if (err)
+		return err;
+	if (!party.entry->has_arrived)
+		err = arrive_in_step(barrier, &party, action, context);
+	bool is_waiting = err == TUTTI_EBUSY || (!err && !is_over(&party));
+	tutti__roster_looked(&barrier->polls, party.entry, !is_waiting);
+	if (is_waiting)
+		return tutti__fail(TUTTI_EBUSY, "barrier \"%s\": not all %u parties are there.", barrier->shared->object.name,
+		                   barrier->shared->parties);
+	if (!err)
+		err = explain_outcome(barrier, &party);
+	if (!err && index)
+		*index = take_index(barrier->shared, party.generation);
+	tutti__roster_release(party.entry);
+	return err;
+}
+
+tutti_err tutti_barrier_fd(tutti_barrier *barrier, uint64_t ticket, int *fd)
+{
+	struct party party;
+	*fd = -1;
+	tutti_err err = find_party(barrier, ticket, &party);
+	return err ? err : tutti__roster_fd(&barrier->reference, &barrier->polls, party.entry, fd);
+}
+
+void tutti_barrier_leave(tutti_barrier *barrier, uint64_t ticket, bool breaks_it)
+{
+	struct party party;
+	if (find_party(barrier, ticket, &party) != TUTTI_OK)
+		return;
+	if (party.entry->has_arrived && breaks_it)
+		break_round(barrier->reference.arena, barrier->shared, party.generation, TUTTI__BROKEN_BY_TIME);
+	else if (party.entry->has_arrived)
+		withdraw(barrier->shared, party.generation);
+	tutti__roster_release(party.entry);
 }
 
 /* A killed party breaks the round that it had arrived in, unless that is complete. */

@@ -38,6 +38,7 @@ struct tutti_condition {
 	struct condition *shared;
 	struct tutti__patience patience;
 	atomic_u32 partner; /* stamp of who woke a waiter of this process last: the shared one may be our own */
+	struct tutti__roster_polls polls;
 };
 
 /* One wait. */
@@ -45,6 +46,23 @@ struct wait {
 	struct tutti__entry *entry;
 	uint32_t arrival; /* << 2 */
 };
+
+static bool is_unnotified(uint32_t state)
+{
+	return (state & STATUS_MASK) == WAITING || (state & STATUS_MASK) == ASLEEP;
+}
+
+static bool was_notified(uint32_t state) { return (state & STATUS_MASK) == WOKEN; }
+
+static tutti_condition *begin(struct tutti__reference *reference)
+{
+	tutti_condition *condition = (tutti_condition *)reference;
+	condition->shared = (struct condition *)reference->object;
+	condition->polls.arena = reference->arena;
+	condition->polls.roster = &condition->shared->roster;
+	condition->polls.is_over = was_notified;
+	return condition;
+}
 
 tutti_err tutti_condition_open(tutti_condition **condition, const tutti_condition_options *options)
 {
@@ -55,8 +73,7 @@ tutti_err tutti_condition_open(tutti_condition **condition, const tutti_conditio
 	                                   sizeof(struct condition), options->name, &made);
 	if (err)
 		return err;
-	*condition = (tutti_condition *)made;
-	(*condition)->shared = (struct condition *)made->object;
+	*condition = begin(made);
 	tutti__handle_publish(made);
 	return TUTTI_OK;
 }
@@ -67,21 +84,21 @@ tutti_err tutti_condition_at(tutti_condition **condition, tutti_arena *arena, tu
 	tutti_err err = tutti__handle_find(arena, TUTTI__KIND_CONDITION, sizeof **condition, handle, &found);
 	if (err)
 		return err;
-	*condition = (tutti_condition *)found;
-	(*condition)->shared = (struct condition *)found->object;
+	*condition = begin(found);
 	return TUTTI_OK;
 }
 
-void tutti_condition_close(tutti_condition *condition) { tutti__handle_close((struct tutti__reference *)condition); }
+void tutti_condition_close(tutti_condition *condition)
+{
+	if (!condition)
+		return;
+	tutti__poll_list_close(&condition->polls.list);
+	tutti__handle_close(&condition->reference);
+}
 
 tutti_handle tutti_condition_handle(const tutti_condition *condition)
 {
 	return tutti__reference_handle(&condition->reference);
-}
-
-static bool is_unnotified(uint32_t state)
-{
-	return (state & STATUS_MASK) == WAITING || (state & STATUS_MASK) == ASLEEP;
 }
 
 /*
@@ -139,6 +156,13 @@ static uint32_t notify_all(tutti_arena *arena, struct condition *shared)
 	return done;
 }
 
+/* Those who poll for a notification look. After the CAS that was it, and for a recovery. */
+static void ring(tutti_arena *arena, struct condition *shared)
+{
+	fence_after_rmw();
+	tutti__ring(arena, &shared->object.pollable);
+}
+
 tutti_err tutti_condition_notify(tutti_condition *condition, uint32_t count, uint32_t *notified)
 {
 	tutti_err err;
@@ -148,6 +172,7 @@ tutti_err tutti_condition_notify(tutti_condition *condition, uint32_t count, uin
 		return err;
 	tutti__stamp_partner(&shared->partner);
 	uint32_t done = count == UINT32_MAX ? notify_all(arena, shared) : notify_first(arena, shared, count, true);
+	ring(arena, shared);
 	if (notified)
 		*notified = done;
 	return TUTTI_OK;
@@ -259,7 +284,7 @@ tutti_err tutti__condition_wait_with(tutti_condition *condition, struct tutti__g
 	err = guard->release(guard);
 	if (err) {
 		if (leave(&wait)) /* meant for one that waits */
-			notify_first(condition->reference.arena, condition->shared, 1, true);
+			tutti_condition_notify(condition, 1, NULL);
 		return err;
 	}
 	tutti_err waited = await(condition, &wait, timeout);
@@ -359,6 +384,7 @@ tutti_err tutti_condition_await(tutti_condition *condition, uint64_t ticket, tut
 	err = await(condition, &wait, timeout);
 	if (err == TUTTI_OK || ((err == TUTTI_ETIMEDOUT || err == TUTTI_EINTR) && is_over(&wait)))
 		err = load_acquire(&wait.entry->state) == (wait.arrival | WOKEN) ? TUTTI_OK : TUTTI_ECANCELLED;
+	tutti__roster_looked(&condition->polls, wait.entry, err == TUTTI_OK);
 	return explain(condition, err);
 }
 
@@ -374,6 +400,14 @@ tutti_err tutti_condition_sleep(tutti_condition *condition, uint64_t ticket, tut
 	if (leave(&wait))
 		return TUTTI_OK;
 	return explain(condition, err ? err : TUTTI_ECANCELLED);
+}
+
+tutti_err tutti_condition_fd(tutti_condition *condition, uint64_t ticket, int *fd)
+{
+	struct wait wait;
+	*fd = -1;
+	tutti_err err = look_up(condition, ticket, &wait);
+	return err ? err : tutti__roster_fd(&condition->reference, &condition->polls, wait.entry, fd);
 }
 
 bool tutti_condition_leave(tutti_condition *condition, uint64_t ticket)
@@ -400,6 +434,15 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 			notify_first(arena, shared, 1, false);
 		tutti__roster_release(entry);
 	}
+	ring(arena, shared); /* also for what it had notified itself */
+}
+
+static tutti_err watch(void *handle, struct tutti__watch *watch)
+{
+	tutti_condition *condition = handle;
+	*watch = (struct tutti__watch){&condition->shared->object.pollable, tutti__roster_has_news, &condition->polls,
+	                               &condition->polls.list};
+	return TUTTI_OK;
 }
 
 static void destroy(tutti_arena *arena, uint64_t offset)
@@ -416,4 +459,5 @@ bool tutti__condition_is_valid(tutti_arena *arena, uint64_t offset, void (*visit
 const struct tutti__kind tutti__condition_kind = {.name = "condition",
                                                   .is_object = true,
                                                   .recover = recover,
-                                                  .destroy = destroy};
+                                                  .destroy = destroy,
+                                                  .watch = watch};

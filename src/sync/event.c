@@ -13,6 +13,7 @@
 #include "arena/object.h"
 #include "arena/poller.h"
 #include "arena/wait.h"
+#include "sync/handle.h"
 #include "sync/kinds.h"
 
 enum { SET = 1, WAITERS = 2 };
@@ -160,15 +161,6 @@ static tutti_err watch_event(void *handle, struct tutti__watch *watch)
 	return TUTTI_OK;
 }
 
-tutti_err tutti_event_fd(tutti_event *event, int *fd)
-{
-	tutti_err err = TUTTI_OK;
-	struct tutti__watch watch;
-	*fd = -1;
-	if (tutti__use(&event->reference, &err) == 0)
-		return err;
-	watch_event(event, &watch);
-	return tutti__poll_fd(event->reference.arena, &watch, false, fd);
-}
+tutti_err tutti_event_fd(tutti_event *event, int *fd) { return tutti__handle_fd(&event->reference, fd); }
 
 const struct tutti__kind tutti__event_kind = {.name = "event", .is_object = true, .watch = watch_event};

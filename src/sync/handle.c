@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "arena/arena.h"
+#include "arena/poller.h"
 #include "sync/handle.h"
 
 static tutti_err prepare(tutti_arena *given, enum tutti__kind_number kind, size_t handle_size, tutti_arena **arena,
@@ -48,6 +49,17 @@ tutti_err tutti__handle_find(tutti_arena *given, enum tutti__kind_number kind, s
 	else if (!err)
 		*handle = made;
 	return err;
+}
+
+tutti_err tutti__handle_fd(struct tutti__reference *handle, int *fd)
+{
+	tutti_err err = TUTTI_OK;
+	struct tutti__watch watch;
+	*fd = -1;
+	if (tutti__use(handle, &err) == 0)
+		return err;
+	err = tutti__kinds[handle->kind]->watch(handle, &watch);
+	return err ? err : tutti__poll_fd(handle->arena, &watch, false, fd);
 }
 
 void tutti__handle_close(struct tutti__reference *handle)

@@ -23,4 +23,7 @@ tutti_err tutti__handle_find(tutti_arena *given, enum tutti__kind_number kind, s
 /* Gives the reference back and frees the handle. NULL is fine. */
 void tutti__handle_close(struct tutti__reference *handle);
 
+/* For event loops: the descriptor of a handle whose kind can be polled. */
+tutti_err tutti__handle_fd(struct tutti__reference *handle, int *fd);
+
 #endif

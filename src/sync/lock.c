@@ -77,7 +77,10 @@ tutti_err tutti_lock_acquire(tutti_lock *lock, tutti_time timeout)
 	if (likely(tutti__holder_take(&shared_of(lock)->holder, id)))
 		return TUTTI_OK;
 	struct tutti__claim claim = claim_of(lock);
-	return tutti__holder_wait(&claim, id, timeout);
+	err = tutti__holder_wait(&claim, id, timeout);
+	if (err == TUTTI_EBUSY || err == TUTTI_ETIMEDOUT)
+		tutti__poll_refresh(&lock->polls);
+	return err;
 }
 
 static tutti_err fail_not_held(tutti_lock *lock)
@@ -151,5 +154,7 @@ static tutti_err watch(void *handle, struct tutti__watch *watch)
 	*watch = (struct tutti__watch){&shared->object.pollable, tutti__holder_is_free, &shared->holder, &lock->polls};
 	return TUTTI_OK;
 }
+
+tutti_err tutti_lock_fd(tutti_lock *lock, int *fd) { return tutti__handle_fd(&lock->reference, fd); }
 
 const struct tutti__kind tutti__lock_kind = {.name = "lock", .is_object = true, .recover = recover, .watch = watch};

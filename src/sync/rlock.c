@@ -119,6 +119,8 @@ static tutti_err acquire(tutti_rlock *rlock, uint32_t depth, tutti_time timeout)
 	if (unlikely(!tutti__holder_take(&shared->holder, id))) {
 		struct tutti__claim claim = claim_of(rlock);
 		err = tutti__holder_wait(&claim, id, timeout);
+		if (err == TUTTI_EBUSY || err == TUTTI_ETIMEDOUT)
+			tutti__poll_refresh(&rlock->polls);
 		if (err && err != TUTTI_EOWNERDEAD)
 			return err;
 	} else {
@@ -232,6 +234,8 @@ static tutti_err watch(void *handle, struct tutti__watch *watch)
 	*watch = (struct tutti__watch){&shared->object.pollable, tutti__holder_is_free, &shared->holder, &rlock->polls};
 	return TUTTI_OK;
 }
+
+tutti_err tutti_rlock_fd(tutti_rlock *rlock, int *fd) { return tutti__handle_fd(&rlock->reference, fd); }
 
 const struct tutti__kind tutti__rlock_kind = {.name = "recursive lock",
                                               .is_object = true,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "sync/handle.h"
 #include "sync/roster.h"
 #include "os/seeded_bug.h"
 
@@ -69,6 +70,7 @@ tutti_err tutti__roster_claim(tutti_arena *arena, struct tutti__roster *roster, 
 		if (err)
 			return err;
 	}
+	store_relaxed(&(*entry)->serial, 0);
 	return TUTTI_OK;
 }
 
@@ -88,8 +90,48 @@ void tutti__roster_release(struct tutti__entry *entry)
 	if (TUTTI__BUG(32))
 		store_release(&entry->member, 0);
 	store_relaxed(&entry->state, 0);
+	store_relaxed(&entry->poller, 0);
 	/* Release: whoever claims it sees it idle. Pairs with the CAS in try_claim. */
 	store_release(&entry->member, 0);
+}
+
+bool tutti__roster_has_news(void *context)
+{
+	struct tutti__roster_polls *polls = context;
+	struct tutti__roster_walk walk = tutti__roster_walk(polls->arena, polls->roster);
+	uint32_t id = load_relaxed(&polls->arena->local->id), number = load_relaxed(&polls->number);
+	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;)
+		if (load_relaxed(&entry->poller) == number && load_relaxed(&entry->member) == id &&
+		    polls->is_over(load_acquire(&entry->state)))
+			return true;
+	return false;
+}
+
+static uint32_t number_of(struct tutti__roster_polls *polls)
+{
+	static atomic_u32 last;
+	if (load_relaxed(&polls->number) == 0)
+		cas_u32(&polls->number, 0, fetch_add_relaxed(&last, 1) + 1); /* relaxed: that they differ is all that counts */
+	return load_relaxed(&polls->number);
+}
+
+tutti_err tutti__roster_fd(struct tutti__reference *handle, struct tutti__roster_polls *polls,
+                           struct tutti__entry *entry, int *fd)
+{
+	store_release(&entry->poller, number_of(polls));
+	tutti_err err = tutti__handle_fd(handle, fd);
+	if (err)
+		store_relaxed(&entry->poller, 0);
+	else
+		tutti__poll_refresh(&polls->list); /* it may be over already, and the ring for that was in vain */
+	return err;
+}
+
+void tutti__roster_looked(struct tutti__roster_polls *polls, struct tutti__entry *entry, bool is_over)
+{
+	if (is_over && load_relaxed(&entry->poller))
+		store_relaxed(&entry->poller, 0);
+	tutti__poll_refresh(&polls->list);
 }
 
 void tutti__roster_recover(tutti_arena *arena, struct tutti__roster *roster, uint32_t dead)

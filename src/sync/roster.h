@@ -4,7 +4,7 @@
  * own. Used by the condition and the barrier, which say what the states mean.
  *
  *     tutti__roster   3 entries, in the object; then 8 bytes: a block with 15 more, 0: none
- *     entry           member: whose it is, 0: nobody's; state: the futex word, 0: idle; a cache line
+ *     entry           member: whose it is, 0: nobody's; state: the futex word, 0: idle; poller; a cache line
  *                     each, so that who spins on one is not disturbed (measured: twice as fast)
  *
  * Valid: 1. a state other than idle has a member that is in (or dead and not yet recovered);
@@ -20,13 +20,19 @@
 #define TUTTI_SYNC_ROSTER_H
 
 #include "arena/object.h"
+#include "arena/poller.h"
 
 enum { TUTTI__ROSTER_INLINE = 3, TUTTI__ROSTER_BLOCK = 15 };
 
 struct tutti__entry {
 	atomic_u32 member;
 	atomic_u32 state;
-	uint8_t reserved[56];
+	atomic_u32 poller; /* number of the member's handle whose descriptor tells of this wait, 0: none */
+	/* Of a barrier's party that waits in steps; its member's alone. */
+	atomic_u32 serial; /* its ticket's, 0: it waits in one call */
+	uint32_t generation; /* that it has arrived in */
+	bool has_arrived;
+	uint8_t reserved[43];
 };
 _Static_assert(sizeof(struct tutti__entry) == 64, "an entry is one cache line");
 
@@ -72,6 +78,28 @@ struct tutti__entry *tutti__roster_at(tutti_arena *arena, struct tutti__roster *
 
 /* Gives an entry back; also a dead member's, by its recovery. */
 void tutti__roster_release(struct tutti__entry *entry);
+
+/*
+ * A handle through which waits may be polled: its number within this process, its descriptor, and how to find out
+ * that a wait is over.
+ */
+struct tutti__roster_polls {
+	tutti_arena *arena;
+	struct tutti__roster *roster;
+	bool (*is_over)(uint32_t state);
+	atomic_u32 number; /* 0: nobody has asked for the descriptor */
+	struct tutti__poll_list list;
+};
+
+/* For tutti__watch: some wait that is polled through this handle is over, and nobody has looked at it since. */
+bool tutti__roster_has_news(void *polls);
+
+/* The descriptor of `handle`, which tells of this wait from now on. */
+tutti_err tutti__roster_fd(struct tutti__reference *handle, struct tutti__roster_polls *polls,
+                           struct tutti__entry *entry, int *fd);
+
+/* The caller has looked at a wait: the descriptor need not tell of it if it is over. */
+void tutti__roster_looked(struct tutti__roster_polls *polls, struct tutti__entry *entry, bool is_over);
 
 /* For the recovery: blocks that the dead had chained become the object's. */
 void tutti__roster_recover(tutti_arena *arena, struct tutti__roster *roster, uint32_t dead);

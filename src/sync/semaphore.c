@@ -146,11 +146,13 @@ static tutti_err try_take(tutti_semaphore *semaphore, uint32_t id, int64_t deadl
 	                   shared->object.name, load_relaxed(&shared->permits.gone_pid));
 }
 
-static tutti_err fail_none(const struct semaphore *shared, tutti_err err)
+static tutti_err fail_none(tutti_semaphore *semaphore, tutti_err err)
 {
+	const struct semaphore *shared = shared_of(semaphore);
 	if (err == TUTTI_EINTR)
 		return tutti__fail(err, "a signal handler ran while waiting for semaphore \"%s\". Acquire again.",
 		                   shared->object.name);
+	tutti__poll_refresh(&semaphore->polls);
 	return tutti__fail(err, "semaphore \"%s\" has no permit left. Wait longer, or release one.", shared->object.name);
 }
 
@@ -175,10 +177,10 @@ static tutti_err acquire_slow(tutti_semaphore *semaphore, uint32_t id, tutti_tim
 			continue;
 		}
 		if (waited)
-			return fail_none(shared, waited);
+			return fail_none(semaphore, waited);
 		waited = tutti__wait_at(&waiting, &shared->point);
 		if (waited == TUTTI_EINTR)
-			return fail_none(shared, waited);
+			return fail_none(semaphore, waited);
 		has_waited = true;
 		has_looked = waited == TUTTI_OK;
 	}
@@ -279,6 +281,11 @@ static tutti_err watch(void *handle, struct tutti__watch *watch)
 	struct semaphore *shared = shared_of(semaphore);
 	*watch = (struct tutti__watch){&shared->object.pollable, may_have_permit, shared, &semaphore->polls};
 	return TUTTI_OK;
+}
+
+tutti_err tutti_semaphore_fd(tutti_semaphore *semaphore, int *fd)
+{
+	return tutti__handle_fd(&semaphore->reference, fd);
 }
 
 static void destroy(tutti_arena *arena, uint64_t offset)

@@ -4,7 +4,10 @@
  * ready. The survivor's set was armed before there was a victim; its checker, a copy of the survivor,
  * waits in it.
  */
+#include <string.h>
+
 #include "arena/member.h"
+#include "channel/queue.h"
 #include "channel/waitset.h"
 #include "messages.h"
 #include "ring.h"
@@ -116,6 +119,104 @@ static void check_queue_and_set(struct stage *stage)
 	messages_check(stage, false);
 }
 
+/* Room, and that all is done, have descriptors alone: here their helper's part is played by hand. */
+static struct {
+	struct tutti__poller poller;
+	struct tutti__poll_source source;
+	bool is_told;
+} hand;
+
+static void note(struct tutti__poll_source *source)
+{
+	(void)source;
+	hand.is_told = true;
+}
+
+static bool has_room(void *shared) { return tutti__queue_has_room(shared, 1); }
+
+static void poll_by_hand(struct stage *stage, struct tutti__pollable *pollable, bool (*is_ready)(void *shared))
+{
+	memset(&hand, 0, sizeof hand);
+	must(tutti__poller_init(&hand.poller, stage->arena, tutti__enter(stage->arena)), "poller");
+	hand.source.watch =
+		(struct tutti__watch){.pollable = pollable, .is_ready = is_ready, .context = stage->own_queue->shared};
+	hand.source.on_ready = note;
+	tutti__poller_add(&hand.poller, &hand.source);
+	must(hand.is_told ? TUTTI_EINVAL : TUTTI_OK, "what is not ready yet");
+}
+
+static void open_with_one(struct stage *stage, const tutti_queue_options *options)
+{
+	must(tutti_queue_open(&stage->own_queue, options), "queue");
+	must(tutti_queue_put(stage->own_queue, stage->bytes[0], SMALL, TUTTI_NOW), "put");
+}
+
+static void poll_room(struct stage *stage)
+{
+	open_with_one(stage, &(tutti_queue_options){.arena = stage->arena, .max_items = 1});
+	poll_by_hand(stage, &stage->own_queue->shared->room_pollable, has_room);
+}
+
+static void poll_done(struct stage *stage)
+{
+	open_with_one(stage, &(tutti_queue_options){.arena = stage->arena, .joinable = true});
+	poll_by_hand(stage, &stage->own_queue->shared->done_pollable, tutti__queue_may_be_done);
+}
+
+static void wait_by_hand(struct stage *stage)
+{
+	struct tutti__wait_point *point = &hand.poller.station->point;
+	int64_t deadline = tutti__deadline(tutti_ms(900));
+	hand.poller.member = tutti__enter(stage->arena); /* as adopt_set() */
+	while (!hand.is_told && tutti__os.clock_now() < deadline) {
+		int64_t tick = tutti__deadline(TUTTI__IDLE_TICK);
+		tutti__poller_collect(&hand.poller);
+		tutti__poller_scan_if_due(&hand.poller);
+		tutti__look_after_the_dead(stage->arena);
+		if (!hand.is_told && load_relaxed(&hand.poller.station->lines) == 0)
+			tutti__os.futex_wait(&point->word, load_relaxed(&point->word), tick < deadline ? tick : deadline);
+	}
+	tutti__poller_fini(&hand.poller);
+}
+
+static void check_told(bool is_ready, const char *what)
+{
+	board->outcome = is_ready;
+	if (board->has_returned && !is_ready)
+		fail(LOST, "the operation had returned, but there is no %s", what);
+	if (is_ready != hand.is_told)
+		fail(HUNG, "there is %s%s, but who polls for it was %s", is_ready ? "" : "no ", what,
+		     hand.is_told ? "told" : "not told within a second");
+}
+
+static void check_room(struct stage *stage)
+{
+	wait_by_hand(stage);
+	tutti_err err = tutti_queue_put(stage->own_queue, stage->bytes[0], SMALL, TUTTI_NOW);
+	if (err != TUTTI_OK && err != TUTTI_EFULL)
+		fail(HUNG, "K1: put answers %s: %s", tutti_error_name(err), tutti_last_error());
+	tutti_queue_close(stage->own_queue);
+	check_told(err == TUTTI_OK, "room");
+}
+
+static void check_done(struct stage *stage)
+{
+	wait_by_hand(stage);
+	tutti_err err = tutti_queue_join(stage->own_queue, TUTTI_NOW);
+	if (err != TUTTI_OK && err != TUTTI_ETIMEDOUT)
+		fail(HUNG, "K1: join answers %s: %s", tutti_error_name(err), tutti_last_error());
+	tutti_queue_close(stage->own_queue);
+	check_told(err == TUTTI_OK, "end of all work");
+}
+
+static void get(struct stage *stage)
+{
+	char buffer[SMALL];
+	must(tutti_queue_get_into(stage->own_queue, buffer, sizeof buffer, NULL, TUTTI_FOREVER), "get");
+}
+
+static void end_task(struct stage *stage) { must(tutti_queue_task_done(stage->own_queue), "task_done"); }
+
 static void put(struct stage *stage)
 {
 	must(tutti_queue_put(stage->queue, stage->bytes[0], stage->operation->size, TUTTI_FOREVER), "put");
@@ -154,6 +255,12 @@ const struct operation poll_operations[] = {
      .prepare = acquire,
      .operate = release,
      .check = check_polled_lock},
+	{.name = "get, room is polled", .arrange = poll_room, .operate = get, .check = check_room},
+	{.name = "task_done, the end is polled",
+     .arrange = poll_done,
+     .prepare = get,
+     .operate = end_task,
+     .check = check_done},
 	{.name = "wait set opened, used and closed",
      .queued = 1,
      .size = SMALL,

@@ -271,6 +271,22 @@ static void wait_in_vain(struct stage *stage)
 		must(TUTTI_EINVAL, "a barrier to which nobody comes");
 }
 
+static void pass_in_steps(struct stage *stage)
+{
+	uint64_t ticket;
+	must(tutti_barrier_enlist(stage->barrier, &ticket), "enlist");
+	must(tutti_barrier_try(stage->barrier, ticket, do_nothing, stage, NULL), "try");
+}
+
+static void arrive_and_leave(struct stage *stage)
+{
+	uint64_t ticket;
+	must(tutti_barrier_enlist(stage->barrier, &ticket), "enlist");
+	if (tutti_barrier_try(stage->barrier, ticket, NULL, NULL, NULL) != TUTTI_EBUSY)
+		must(TUTTI_EINVAL, "a barrier to which nobody comes");
+	tutti_barrier_leave(stage->barrier, ticket, false);
+}
+
 static void look_at_barrier(struct stage *stage)
 {
 	stage->arrived = tutti_barrier_waiting(stage->barrier);
@@ -313,6 +329,18 @@ static void check_first_of_two(struct stage *stage)
 	bool completes = stage->way != SWEEP_FIRST && stage->arrived > 0 && !stage->was_broken;
 	expect(tutti_barrier_wait(stage->barrier, NULL, NULL, NULL, TUTTI_NOW), completes ? TUTTI_OK : TUTTI_EBROKEN, TORN,
 	       "the next wait");
+	use_barrier(stage);
+}
+
+/* In steps: the same, but who has left has broken nothing. */
+static void check_left(struct stage *stage)
+{
+	bool is_broken = stage->arrived > 0;
+	if (board->has_returned && is_broken)
+		fail(TORN, "the party had left, and is still there");
+	if (stage->way == SWEEP_FIRST && tutti_barrier_is_broken(stage->barrier) != is_broken)
+		fail(TORN, "%u had arrived and was killed, but the barrier is %s", stage->arrived,
+		     is_broken ? "whole" : "broken");
 	use_barrier(stage);
 }
 
@@ -368,6 +396,16 @@ const struct operation barrier_operations[] = {
 	{.name = "barrier wait, last of two, an action",
      .arrange = party_waits,
      .operate = pass_with_action,
+     .look = look_at_barrier,
+     .check = check_with_party},
+	{.name = "barrier in steps, first of two, left",
+     .arrange = open_for_two,
+     .operate = arrive_and_leave,
+     .look = look_at_barrier,
+     .check = check_left},
+	{.name = "barrier in steps, last of two, an action",
+     .arrange = party_waits,
+     .operate = pass_in_steps,
      .look = look_at_barrier,
      .check = check_with_party},
 	{.name = "barrier abort",
