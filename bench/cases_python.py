@@ -14,6 +14,16 @@ TRIPS = {"queue": "Queue", "simple": "SimpleQueue", "event": "Event", "condition
 ALONE = {"direct": "SimpleQueue put + get, a tuple", "pickled": "SimpleQueue put + get, an object",
          "lock": "Lock acquire + release", "rlock": "RLock acquire + release",
          "semaphore": "Semaphore acquire + release", "with": "with lock:"}
+PRIVATE = {"lock": "threading.Lock", "rlock": "threading.RLock", "semaphore": "threading.Lock"}
+
+PAIR_REASON = ("the floor is the row with threading's lock: two calls of a lock that no other process sees cost nearly as "
+               "much as two of the standard library's, so that no lock can be much faster.")
+ARRAY_REASON = ("the floor is the row with one copy into memory that both processes have: a queue must copy once, and the "
+                "standard library's own speed differs from machine to machine.")
+ASLEEP_REASON = ("the floor is the row with os.write and os.read: the interpreter itself needs that long from the wake to "
+                 "the line behind the get.")
+BESIDE_REASON = ("the floor is one switch interval, 5 ms: so long the other thread keeps the interpreter; the next row "
+                 "counts in those.")
 
 
 def script(name, side, *words):
@@ -43,11 +53,12 @@ CASES = [
     *(case(f"{what}, {place}", 7, both("trips.py", what, place)) for what in TRIPS for place in ("two", "one")),
     *(case(f"pipe, {place}", 7, both("trips.py", "pipe", place) + [script("trips.py", "letter", "pipe", place)])
       for place in ("two", "one")),
-    *(case(what, 7, both("alone.py", what)) for what in ALONE),
+    *(case(what, 7, both("alone.py", what) +
+           ([script("alone.py", "threading", what)] if what in PRIVATE else [])) for what in ALONE),
     case("array 1", 7, both("arrays.py", 1)),
-    case("array 100", 5, both("arrays.py", 100)),
+    case("array 100", 5, both("arrays.py", 100) + [script("arrays.py", "copy", 100)]),
     *(case(f"contended, {place}", 7, both("contended.py", place)) for place in ("two", "one")),
-    case("asleep", 7, both("asleep.py") +
+    case("asleep", 7, both("asleep.py") + [script("asleep.py", "pipe")] +
          [Side("futex", program(LATENCY, "futex", "asleep", 60, quick=("futex", "asleep", 10)))]),
     case("beside", 5, both("beside.py")),
 ]
@@ -72,14 +83,18 @@ ROWS = [
     *(row(f"Connection, letter mode, {cpus}", f"pipe, {place}", 1.3, ours="letter")
       for place, cpus in (("two", "two CPUs"), ("one", "one CPU"))),
     *(line for what in ("event", "condition", "barrier") for line in places(f"{TRIPS[what]}, round trip", what, 50, 3)),
-    *(row(ALONE[what], what, need) for what, need in
-      (("direct", 20), ("pickled", 7), ("lock", 1.1), ("rlock", 1.1), ("semaphore", 1.1), ("with", 2))),
+    row(ALONE["direct"], "direct", 20), row(ALONE["pickled"], "pickled", 7), row(ALONE["with"], "with", 2),
+    *(row(ALONE[what], what, 1.1, reason=PAIR_REASON) for what in PRIVATE),
+    *(row(f"the floor: {theirs}", what, 1.1, ours="threading", required=False) for what, theirs in PRIVATE.items()),
     *places("Lock, contended by two", "contended", 2.5, 1.3),
     row("array of 1 MiB", "array 1", 8),
-    row("array of 100 MiB", "array 100", 25),
+    row("array of 100 MiB", "array 100", 25, reason=ARRAY_REASON),
+    row("the floor: 100 MiB, one copy", "array 100", 25, ours="copy", required=False),
     Row("python", "Queue, receiver asleep: over the futex", Value("python, asleep", "tutti", "one_way_ns"),
-        Value("python, asleep", "futex", "one_way_ns"), "bare futex, C", "<=", 3000, "ns", difference=True),
-    row("1 MiB beside a spinning thread", "beside", 10),
+        Value("python, asleep", "futex", "one_way_ns"), "bare futex, C", "<=", 3000, "ns", difference=True, reason=ASLEEP_REASON),
+    Row("python", "the floor: os.read, asleep: over the futex", Value("python, asleep", "pipe", "one_way_ns"),
+        Value("python, asleep", "futex", "one_way_ns"), "bare futex, C", "<=", 3000, "ns", difference=True, required=False),
+    row("1 MiB beside a spinning thread", "beside", 10, reason=BESIDE_REASON),
     Row("python", "1 MiB beside a spinning thread", Value("python, beside", "tutti", "switch_intervals"), None, "-",
         "<=", 1.5, "switches"),
 ]

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Pairs a second in one process: alone.py LIBRARY direct|pickled|lock|rlock|semaphore|with."""
+"""Pairs a second in one process: alone.py LIBRARY direct|pickled|lock|rlock|semaphore|with.
+
+The LIBRARY `threading` has the interpreter's own locks: the calls, and nothing that another process could see.
+"""
 
 import sys
+import threading
+import types
 
 from support import library, note_cpu, pin, rate_of, report, seconds
 
@@ -41,8 +46,11 @@ def entered(lock):
     return pairs
 
 
+PRIVATE = types.SimpleNamespace(Lock=threading.Lock, RLock=threading.RLock, Semaphore=lambda _: threading.Lock())
+
+
 def main(side, what):
-    mp = library(side)
+    mp = PRIVATE if side == "threading" else library(side)
     work = {"direct": lambda: queued(mp.SimpleQueue(), (12, "job", 3.5)),
             "pickled": lambda: queued(mp.SimpleQueue(), Point()), "lock": lambda: locked(mp.Lock()),
             "rlock": lambda: locked(mp.RLock()), "semaphore": lambda: locked(mp.Semaphore(1)),
