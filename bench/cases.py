@@ -49,7 +49,7 @@ class Row:
     """`ours` over `theirs`, or less `theirs`, or alone, against what is required: the median of all rounds, or the
     worst.
 
-    `reason` is printed where the requirement is not met: what the machine allows instead.
+    `need` None: nothing is required, the number is reported. `reason` is printed where the requirement is not met: what the machine allows instead.
     """
     group: str
     what: str
@@ -57,7 +57,7 @@ class Row:
     theirs: Optional[Value]
     against: str
     sense: str
-    need: float
+    need: Optional[float]
     unit: str
     required: bool = True
     worst: bool = False

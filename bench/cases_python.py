@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What bench/run runs of Python: Tutti beside the standard library, rates of the same round divided.
 
-`two`: each end on its own CPU; `one`: both on one.
+`two`: each end on its own CPU; `one`: both on one; `free`: where the kernel likes, which is reported and not judged.
 """
 
 import os
@@ -48,11 +48,13 @@ CASES = [
     case("tuples, two", 7, both("stream.py", "tuple", "two") +
          [script("stream.py", peer, "tuple", "two") for peer in PEERS]),
     case("tuples, one", 7, both("stream.py", "tuple", "one")),
+    case("tuples, free", 7, both("stream.py", "tuple", "free")),
     case("bytes, two", 7, both("stream.py", "bytes", "two")),
     case("bytes, one", 7, both("stream.py", "bytes", "one")),
     *(case(f"{what}, {place}", 7, both("trips.py", what, place)) for what in TRIPS for place in ("two", "one")),
     *(case(f"pipe, {place}", 7, both("trips.py", "pipe", place) + [script("trips.py", "letter", "pipe", place)])
       for place in ("two", "one")),
+    *(case(f"{what}, free", 7, both("trips.py", what, "free")) for what in ("queue", "pipe", "event")),
     *(case(what, 7, both("alone.py", what) +
            ([script("alone.py", "threading", what)] if what in PRIVATE else [])) for what in ALONE),
     case("array 1", 7, both("arrays.py", 1)),
@@ -73,16 +75,24 @@ def places(what, name, two, one):
     return [row(f"{what}, two CPUs", f"{name}, two", two), row(f"{what}, one CPU", f"{name}, one", one)]
 
 
+def unpinned(what, name):
+    return row(f"{what}, unpinned", f"{name}, free", None, required=False)
+
+
 ROWS = [
     *places("Queue, small tuple", "tuples", 15, 10),
     *(row("Queue, small tuple, two CPUs", "tuples, two", 1, theirs=peer, against=name) for peer, name in PEERS.items()),
+    unpinned("Queue, small tuple", "tuples"),
     *places("Queue, 1 KiB bytes", "bytes", 7, 5),
     *places("Queue, round trip", "queue", 50, 6),
+    unpinned("Queue, round trip", "queue"),
     *places("SimpleQueue, round trip", "simple", 20, 3),
     *places("Pipe, round trip", "pipe", 20, 2),
+    unpinned("Pipe, round trip", "pipe"),
     *(row(f"Connection, letter mode, {cpus}", f"pipe, {place}", 1.3, ours="letter")
       for place, cpus in (("two", "two CPUs"), ("one", "one CPU"))),
     *(line for what in ("event", "condition", "barrier") for line in places(f"{TRIPS[what]}, round trip", what, 50, 3)),
+    unpinned("Event, round trip", "event"),
     row(ALONE["direct"], "direct", 20), row(ALONE["pickled"], "pickled", 7), row(ALONE["with"], "with", 2),
     *(row(ALONE[what], what, 1.1, reason=PAIR_REASON) for what in PRIVATE),
     *(row(f"the floor: {theirs}", what, 1.1, ours="threading", required=False) for what, theirs in PRIVATE.items()),

@@ -105,7 +105,7 @@ def judge(row, measured):
     over = (lambda a, b: a - b) if row.difference else (lambda a, b: a / b)
     ratios = [over(a, b) for a, b in zip(ours, theirs)] if theirs else ours
     ratio = max(ratios) if row.worst else statistics.median(ratios)
-    met = ratio >= row.need if row.sense == ">=" else ratio <= row.need
+    met = row.need is None or (ratio >= row.need if row.sense == ">=" else ratio <= row.need)
     line |= {"ours": statistics.median(ours), "theirs": statistics.median(theirs) if theirs else None, "ratio": ratio,
              "least": min(ratios), "most": max(ratios), "rounds": len(ratios),
              "cpus": cpus_of(row.ours, measured), "their_cpus": cpus_of(row.theirs, measured) if theirs else None}
@@ -130,7 +130,7 @@ def number(value):
 
 
 def cells(line):
-    bound = {">=": "at least ", "<=": "at most "}[line["sense"]] + f"{line['need']:g}"
+    bound = "reported" if line["need"] is None else {">=": "at least ", "<=": "at most "}[line["sense"]] + f"{line['need']:g}"
     if "ratio" not in line:
         return [line["what"], line["against"], "", "", bound, "see below", line["verdict"], ""]
     measured = f"{number(line['ratio'])} ({number(line['least'])}-{number(line['most'])})"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Messages a second through a queue, one process to one: stream.py LIBRARY tuple|bytes|array|big two|one."""
+"""Messages a second through a queue, one process to one: stream.py LIBRARY tuple|bytes|array|big two|one|free."""
 
 import os
 import sys

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the Python sides share. Each program runs one side once and prints `key value` lines, as those in C do.
 
-Its first word is the library, its last one where the two ends run: `two` CPUs, each end on its own, or `one`.
+Its first word is the library, its last one where the two ends run: `two` CPUs, each end on its own, or `one`; or
+`free`, where the kernel likes.
 """
 
 import ctypes
@@ -13,7 +14,9 @@ import time
 
 CPUS = sorted(os.sched_getaffinity(0))[:2]
 QUICK = bool(os.environ.get("TUTTI_BENCH_QUICK"))
+LOOK_EVERY = 0.02  # seconds, at the CPUs of ends that are not pinned
 seen = {"from": set(), "to": set()}
+unpinned = []  # the other end, if the kernel chooses its CPU
 libc = ctypes.CDLL(None)
 
 
@@ -30,11 +33,19 @@ def library(side):
 
 def pin(place, end):
     """This process is end 0 or 1 of two. Both on the first CPU if `place` is one."""
-    os.sched_setaffinity(0, [CPUS[-1] if end and place == "two" else CPUS[0]])
+    if place != "free":
+        os.sched_setaffinity(0, [CPUS[-1] if end and place == "two" else CPUS[0]])
 
 
 def note_cpu(end):
     seen[end].add(libc.sched_getcpu())
+
+
+def note_other_ends():
+    """Where it ran last, as the kernel tells it."""
+    for process in unpinned:
+        with open(f"/proc/{process.pid}/stat", "rb") as file:
+            seen["to"].add(int(file.read().rpartition(b")")[2].split()[36]))
 
 
 def report(**values):
@@ -55,7 +66,7 @@ def finish():
 
 
 def start_end(mp, place, work, *arguments):
-    """The other end, as a process of that library on its CPU. Its CPU is known: it is pinned there."""
+    """The other end, as a process of that library on its CPU, which is known where it is pinned."""
     def run():
         pin(place, 1)
         gc.disable()
@@ -65,7 +76,10 @@ def start_end(mp, place, work, *arguments):
     process.start()
     pin(place, 0)
     gc.disable()
-    seen["to"].add(CPUS[-1] if place == "two" else CPUS[0])
+    if place == "free":
+        unpinned.append(process)
+    else:
+        seen["to"].add(CPUS[-1] if place == "two" else CPUS[0])
     return process
 
 
@@ -73,10 +87,16 @@ def rate_of(work, seconds, batch):
     """How often a second `work(batch)` does one of its batch, after a start that is not counted."""
     work(batch)
     count, begun = 0, time.perf_counter()
+    looked = begun
     while (now := time.perf_counter()) - begun < seconds:
         work(batch)
         count += batch
+        if unpinned and now - looked > LOOK_EVERY:
+            note_cpu("from")
+            note_other_ends()
+            looked = now
     note_cpu("from")
+    note_other_ends()
     return count / (now - begun)
 
 

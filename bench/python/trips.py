@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Round trips a second between two processes: trips.py LIBRARY queue|simple|pipe|event|condition|barrier two|one."""
+"""Round trips a second between two processes: trips.py LIBRARY queue|simple|pipe|event|condition|barrier two|one|free."""
 
 import sys
 

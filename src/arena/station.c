@@ -12,7 +12,7 @@ static void count_as_used(tutti_arena *arena, uint32_t number)
 
 uint32_t tutti__station_take(tutti_arena *arena, uint32_t id)
 {
-	/* The lowest free number: then each class has one station as long as there are no more than 63. */
+	/* The lowest free number: then each class has one station as long as there are no more than 64. */
 	for (uint32_t number = 1; number < TUTTI__STATIONS; number++) {
 		struct tutti__station *station = tutti__station_at(arena, number);
 		if (load_relaxed(&station->owner) != 0)

@@ -6,7 +6,7 @@
  * a wait point and 32,768 bells, one bit each. Every object that can be waited for has a
  * struct tutti__pollable: one word that says which stations want a ring. Bit c stands for the
  * stations whose number is c modulo 64, so the word never overflows and needs no repair; with up
- * to 64 pollers in an arena it is exact, beyond that somebody is rung in vain now and then.
+ * to 64 pollers in an arena (numbers 1 to 64) it is exact, beyond that somebody is rung in vain now and then.
  *
  * Who makes an object ready looks at that word: one load, and while nobody polls that is
  * all. Else it takes the word away and, at each station, sets the object's bell (a hash of

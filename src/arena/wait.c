@@ -7,6 +7,7 @@
 
 #include "arena/member.h"
 #include "arena/wait.h"
+#include "os/seeded_bug.h"
 
 enum {
 	FIRST_BUDGET = 20000, /* ns; all of them at most tutti__spin_max() */
@@ -155,7 +156,7 @@ tutti_err tutti__wait_sleep(const struct tutti__waiting *waiting, atomic_u32 *wo
 	int64_t now = tutti__os.clock_now();
 	if (now >= waiting->deadline)
 		return TUTTI_ETIMEDOUT;
-	int64_t tick = now + (waiting->tick ? waiting->tick : TUTTI__IDLE_TICK);
+	int64_t tick = TUTTI__BUG(42) ? INT64_MAX : now + (waiting->tick ? waiting->tick : TUTTI__IDLE_TICK);
 	bool last = tick >= waiting->deadline;
 	store_relaxed(&slot->waiting_since, (uint64_t)now); /* relaxed: for lookers-on only */
 	store_relaxed(&slot->waiting_for, waiting->object);

@@ -32,12 +32,12 @@ enum take_result { TAKEN, EMPTY, END_OF_ALL, TOO_BIG, NEEDS_ROOM, DRAINED };
 NO_THREAD_SANITIZER static bool has_entry(tutti_arena *arena, struct tutti__queue *shared)
 {
 	return load_relaxed(tutti__header_at(arena, load_acquire(&shared->got.position))) != 0 ||
-	       (shared->is_joinable && load_acquire(&shared->given_back));
+	       (shared->is_joinable && load_acquire(&shared->given_back) && !TUTTI__BUG(46));
 }
 
 bool tutti__queue_is_ready(tutti_arena *arena, struct tutti__queue *shared)
 {
-	return has_entry(arena, shared) || load_acquire(&shared->is_shut);
+	return has_entry(arena, shared) || (load_acquire(&shared->is_shut) && !TUTTI__BUG(45));
 }
 
 /* Under the latch: head passes END. The drained segment becomes the caller's. */

@@ -44,7 +44,12 @@
  *  39  the recovery leaves a dead poller's station taken
  *  40  a station is counted as used after it is taken
  *  41  the recovery gives the stations of the living back, too
+ *  42  who sleeps has no tick
  *  43  a worker's claim is noted after its job has left the queue
+ *  44  who waits for a semaphore does not see that the dead had permits
+ *  45  who waits for a message does not see that the queue was shut
+ *  46  who waits for an item does not see that one was given back
+ *  47  who waits for a lock does not see that it is abandoned
  */
 #ifndef TUTTI_OS_SEEDED_BUG_H
 #define TUTTI_OS_SEEDED_BUG_H

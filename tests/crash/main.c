@@ -185,6 +185,7 @@ static void run_all(void)
 		run_table(pool_operations);
 		run_table(condition_operations);
 		run_table(barrier_operations);
+		run_table(sleep_operations);
 		for (unsigned i = 0; corpses[i]; i++)
 			run_recovery(corpses[i]);
 		sched_setaffinity(0, sizeof all, &all);

@@ -14,6 +14,10 @@
 
 enum { SMALL = 64 };
 
+/* The survivor's, inherited by victim and checker. */
+static tutti_pipe *near, *far;
+static tutti_queue *jobs;
+
 static void open_set(struct stage *stage)
 {
 	must(tutti_waitset_open(&stage->set, &(tutti_waitset_options){.arena = stage->arena}), "wait set");
@@ -49,6 +53,46 @@ static void poll_lock(struct stage *stage)
 	must(tutti_waitset_add(stage->set, tutti_wait_lock(stage->lock, stage->lock)), "add");
 	expect_quiet(stage);
 	must(tutti_lock_release(stage->lock), "release");
+}
+
+static void poll_rlock(struct stage *stage)
+{
+	must(tutti_rlock_open(&stage->rlock, &(tutti_rlock_options){.arena = stage->arena}), "rlock");
+	must(tutti_rlock_acquire(stage->rlock, TUTTI_NOW), "acquire");
+	open_set(stage);
+	must(tutti_waitset_add(stage->set, tutti_wait_rlock(stage->rlock, stage->rlock)), "add");
+	expect_quiet(stage);
+	must(tutti_rlock_release(stage->rlock), "release");
+}
+
+static void poll_semaphore(struct stage *stage)
+{
+	must(tutti_semaphore_open(&stage->semaphore, 1, &(tutti_semaphore_options){.arena = stage->arena}), "semaphore");
+	must(tutti_semaphore_acquire(stage->semaphore, TUTTI_NOW), "acquire");
+	open_set(stage);
+	must(tutti_waitset_add(stage->set, tutti_wait_semaphore(stage->semaphore, stage->semaphore)), "add");
+	expect_quiet(stage);
+	must(tutti_semaphore_release(stage->semaphore, 1), "release");
+}
+
+static void poll_jobs(struct stage *stage)
+{
+	must(tutti_queue_open(&jobs, &(tutti_queue_options){.arena = stage->arena, .joinable = true}), "queue");
+	open_set(stage);
+	must(tutti_waitset_add(stage->set, tutti_wait_queue(jobs, jobs)), "add");
+	expect_quiet(stage);
+	must(message_put(jobs, SMALL, 0, TUTTI_NOW), "put");
+}
+
+/* The survivor polls the near end; the victim finds the far one in the queue. */
+static void poll_pipe(struct stage *stage)
+{
+	must(tutti_pipe_open(&near, &far, &(tutti_pipe_options){.arena = stage->arena}), "pipe");
+	open_set(stage);
+	must(tutti_waitset_add(stage->set, tutti_wait_pipe(near, near)), "add");
+	expect_quiet(stage);
+	must(message_put_with(stage->queue, SMALL, 0, tutti_pipe_handle(far)), "put_with");
+	tutti_pipe_close(far);
 }
 
 /* The checker is a member of its own, and goes on with the survivor's set as if it had made it. */
@@ -109,6 +153,70 @@ static void check_polled_lock(struct stage *stage)
 	board->outcome = err == TUTTI_OK;
 	must(tutti_lock_release(stage->lock), "release");
 	tutti_waitset_close(stage->set);
+}
+
+/* The same. */
+static void check_polled_rlock(struct stage *stage)
+{
+	if (!is_reported(stage, stage->rlock))
+		fail(HUNG, "K3: the recursive lock may be had, but who polls it was not told within a second");
+	tutti_err err = tutti_rlock_acquire(stage->rlock, TUTTI_NOW);
+	if (err != TUTTI_OK && err != TUTTI_EOWNERDEAD)
+		fail(HUNG, "K3: a recursive lock that is reported as ready answers %s", tutti_error_name(err));
+	board->outcome = err == TUTTI_OK;
+	must(tutti_rlock_release(stage->rlock), "release");
+	tutti_waitset_close(stage->set);
+}
+
+/* The victim's permit is there: released, or to be had from the dead. */
+static tutti_err take_polled_permit(struct stage *stage)
+{
+	if (!is_reported(stage, stage->semaphore))
+		fail(HUNG, "K3: a permit may be had, but who polls the semaphore was not told within a second");
+	tutti_err err = tutti_semaphore_acquire(stage->semaphore, TUTTI_NOW);
+	if (err != TUTTI_OK && err != TUTTI_EOWNERDEAD)
+		fail(HUNG, "K3: a semaphore that is reported as ready answers %s", tutti_error_name(err));
+	must(tutti_semaphore_release(stage->semaphore, 1), "release");
+	tutti_waitset_close(stage->set);
+	return err;
+}
+
+static void check_permit_taken(struct stage *stage) { board->outcome = take_polled_permit(stage) == TUTTI_EOWNERDEAD; }
+static void check_permit_released(struct stage *stage) { board->outcome = take_polled_permit(stage) == TUTTI_OK; }
+
+/* Not got yet, or given back by the dead. */
+static void check_polled_jobs(struct stage *stage)
+{
+	unsigned char bytes[SMALL];
+	if (!is_reported(stage, jobs))
+		fail(HUNG, "K2: the item is there or was given back, but who polls the queue was not told within a second");
+	tutti_err err = tutti_queue_get_into(jobs, bytes, SMALL, NULL, TUTTI_NOW);
+	if (err != TUTTI_OK || message_read(bytes, SMALL) != 0)
+		fail(LOST, "K2: a joinable queue that is reported as ready answers %s", tutti_error_name(err));
+	tutti_waitset_close(stage->set);
+	tutti_queue_close(jobs);
+}
+
+static void send(struct stage *stage) { must(tutti_pipe_send(far, stage->bytes[0], SMALL, TUTTI_NOW), "send"); }
+
+/* The other end is dead: what it has sent, then the end. */
+static void check_polled_pipe(struct stage *stage)
+{
+	unsigned char bytes[SMALL];
+	unsigned count = 0;
+	tutti_err err;
+	if (!is_reported(stage, near))
+		fail(HUNG, "K1: the other end of the pipe is dead, but who polls it was not told within a second");
+	while ((err = tutti_pipe_receive_into(near, bytes, SMALL, NULL, TUTTI_FOREVER)) == TUTTI_OK)
+		if (count++ || message_read(bytes, SMALL) != 0)
+			fail(TORN, "K2: a message comes out of the pipe that nobody sent");
+	if (err != TUTTI_EOF)
+		fail(HUNG, "K1: the other end is dead, but receive answers %s", tutti_error_name(err));
+	if (board->has_returned && stage->operation->operate == send && count == 0)
+		fail(LOST, "K2: the send had returned, but its message is not there");
+	board->outcome = count;
+	tutti_waitset_close(stage->set);
+	tutti_pipe_close(near);
 }
 
 static void check_queue_and_set(struct stage *stage)
@@ -226,6 +334,37 @@ static void set_event(struct stage *stage) { must(tutti_event_set(stage->event),
 static void acquire(struct stage *stage) { must(tutti_lock_acquire(stage->lock, TUTTI_FOREVER), "acquire"); }
 static void release(struct stage *stage) { must(tutti_lock_release(stage->lock), "release"); }
 
+static void acquire_rlock(struct stage *stage) { must(tutti_rlock_acquire(stage->rlock, TUTTI_NOW), "acquire"); }
+static void release_rlock(struct stage *stage) { must(tutti_rlock_release(stage->rlock), "release"); }
+
+static void acquire_permit(struct stage *stage)
+{
+	must(tutti_semaphore_acquire(stage->semaphore, TUTTI_NOW), "acquire");
+}
+
+static void release_permit(struct stage *stage) { must(tutti_semaphore_release(stage->semaphore, 1), "release"); }
+
+static void get_job(struct stage *stage)
+{
+	(void)stage;
+	static unsigned char bytes[SMALL];
+	must(tutti_queue_get_into(jobs, bytes, SMALL, NULL, TUTTI_NOW), "get");
+}
+
+static void find_far_end(struct stage *stage)
+{
+	must(tutti_queue_get(stage->queue, &stage->message, TUTTI_NOW), "get");
+	must(tutti_pipe_at(&far, stage->arena, stage->message.carried[0]), "at");
+	tutti_message_release(&stage->message);
+	message_write(stage->bytes[0], SMALL, 0);
+}
+
+static void close_far_end(struct stage *stage)
+{
+	(void)stage;
+	tutti_pipe_close(far);
+}
+
 /* The victim polls too, and has its own station. */
 static void poll_once(struct stage *stage)
 {
@@ -261,6 +400,34 @@ const struct operation poll_operations[] = {
      .prepare = get,
      .operate = end_task,
      .check = check_done},
+	{.name = "rlock release, polled by a wait set",
+     .arrange = poll_rlock,
+     .prepare = acquire_rlock,
+     .operate = release_rlock,
+     .check = check_polled_rlock},
+	{.name = "semaphore acquire, polled by a wait set",
+     .arrange = poll_semaphore,
+     .operate = acquire_permit,
+     .check = check_permit_taken},
+	{.name = "semaphore release, polled by a wait set",
+     .arrange = poll_semaphore,
+     .prepare = acquire_permit,
+     .operate = release_permit,
+     .check = check_permit_released},
+	{.name = "joinable get, polled by a wait set",
+     .arrange = poll_jobs,
+     .operate = get_job,
+     .check = check_polled_jobs},
+	{.name = "pipe send, polled by a wait set",
+     .arrange = poll_pipe,
+     .prepare = find_far_end,
+     .operate = send,
+     .check = check_polled_pipe},
+	{.name = "pipe close, polled by a wait set",
+     .arrange = poll_pipe,
+     .prepare = find_far_end,
+     .operate = close_far_end,
+     .check = check_polled_pipe},
 	{.name = "wait set opened, used and closed",
      .queued = 1,
      .size = SMALL,

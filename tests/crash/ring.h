@@ -62,6 +62,7 @@ struct operation {
 	bool is_first; /* of the victim's operations in the arena: it joins on the way */
 	void (*arrange)(struct stage *stage); /* by the survivor, before there is a victim */
 	void (*prepare)(struct stage *stage); /* by the victim, unseen */
+	tutti_err (*wait)(struct stage *stage); /* by the survivor, before the next: it sleeps there (sleeper.h) */
 	void (*operate)(struct stage *stage); /* by the victim, step by step */
 	void (*look)(struct stage *stage); /* by the checker, before anybody recovers anything */
 	void (*check)(struct stage *stage); /* by the checker, afterwards */
@@ -111,7 +112,7 @@ struct stage {
 /* The operations, by what they are about; each table ends with an operation without a name. */
 extern const struct operation lock_operations[], sync_operations[], queue_operations[], channel_operations[],
 	pipe_operations[], poll_operations[], arena_operations[], pool_operations[], condition_operations[],
-	barrier_operations[];
+	barrier_operations[], sleep_operations[];
 
 /* The recovery of somebody else, and the operations in which those others died. */
 extern const struct operation recovery;

@@ -16,6 +16,7 @@
 #include "messages.h"
 #include "place.h"
 #include "poison.h"
+#include "sleeper.h"
 #include "snapshot.h"
 #include "step.h"
 #include "world.h"
@@ -114,6 +115,8 @@ static pid_t start_victim(struct stage *stage, const struct operation *operation
 		fprintf(stderr, "crash_ring: %s: the victim did not come to its operation\n", operation->name);
 		_exit(4);
 	}
+	if (operation->wait)
+		sleeper_begin(stage, operation->wait);
 	stage->get_position = load_acquire(&stage->queue->shared->got.position);
 	return pid;
 }

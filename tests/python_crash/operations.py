@@ -7,8 +7,11 @@ and Tutti: where Tutti says that a holder was killed, the standard library can o
 """
 
 import mmap
+import os
 import queue
+import threading
 import time
+import warnings
 
 WARM = 3  # rounds before the window: nothing is done for the first time in it
 LIMIT = 10  # seconds: what a survivor itself waits for; the tracer gives up earlier
@@ -52,17 +55,24 @@ class Operation:
 class Acquire(Operation):
     """The lock guards a pair of numbers that are equal whenever nobody is at work on them."""
 
+    DEPTH = 1  # so often at once
+
     def open(self):
         self.lock = self.mp.Lock()
 
+    def take(self):
+        return take(self.lock, self.abandoned)
+
     def change(self, mark, mark_release):
         mark()
-        self.lock.acquire()
+        for _ in range(self.DEPTH):
+            self.lock.acquire()
         self.numbers[0] += 1
         mark()
         mark_release()
         self.numbers[1] += 1
-        self.lock.release()
+        for _ in range(self.DEPTH):
+            self.lock.release()
         mark_release()
 
     def victim(self, mark):
@@ -71,12 +81,12 @@ class Acquire(Operation):
         self.change(mark, nothing)
 
     def after(self):
-        told = take(self.lock, self.abandoned)
+        told = self.take()
         if not told and self.numbers[0] != self.numbers[1]:
             raise Wrong("the lock came as if nothing had happened, but its holder was killed half way")
         self.numbers[1] = self.numbers[0]
         self.lock.release()
-        if take(self.lock, self.abandoned):
+        if self.take():
             raise Wrong("the lock was released and is reported abandoned")
         self.lock.release()
 
@@ -92,12 +102,72 @@ def nothing():
     """In place of a mark."""
 
 
+class OfRLock:
+    """Taken twice by the victim, and wholly the survivor's afterwards, however deep the victim was in it."""
+
+    DEPTH = 2
+
+    def open(self):
+        self.lock = self.mp.RLock()
+
+    def after(self):
+        super().after()
+        self.lock.acquire()
+        self.lock.acquire()
+        self.lock.release()
+        self.lock.release()
+        try:
+            self.lock.release()
+        except AssertionError:
+            return
+        raise Wrong("the lock was released as often as it was acquired, and could be released once more")
+
+
+class OfSemaphore:
+    """Of one permit, so that it guards as a lock does. Who gets the permit of a killed process is warned."""
+
+    def open(self):
+        self.lock = self.mp.Semaphore(1)
+
+    def take(self):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            take(self.lock, self.abandoned)
+        return bool(told)
+
+    def after(self):
+        super().after()
+        self.lock.acquire()
+        if self.lock.acquire(False):
+            raise Wrong("there are two permits, where one was")
+        self.lock.release()
+        if self.lock.get_value() != 1:
+            raise Wrong(f"all is released, and the semaphore's value is {self.lock.get_value()}")
+
+
+class RLockAcquire(OfRLock, Acquire):
+    pass
+
+
+class RLockRelease(OfRLock, Release):
+    pass
+
+
+class SemaphoreAcquire(OfSemaphore, Acquire):
+    pass
+
+
+class SemaphoreRelease(OfSemaphore, Release):
+    pass
+
+
 # --- queues and pipes -----------------------------------------------------------------------------------------
 
 class Carrier(Operation):
     """Something that carries messages. Numbers: 0 the life of the victim, 1 how many of its calls have returned."""
 
     KEPT = 4  # messages that are not touched by the victim
+    BATCH = 1  # messages that the victim's call gives or takes
 
     def message(self, sequence):
         return self.numbers[0], sequence, "x" * (sequence % 50), None
@@ -134,16 +204,20 @@ class Put(Carrier):
         for sequence in range(1, WARM + 1):
             self.give(self.message(sequence))
             self.numbers[1] = sequence
-        message = self.message(WARM + 1)
+        messages = [self.message(WARM + number) for number in range(1, self.BATCH + 1)]
         mark()
-        self.give(message)
-        self.numbers[1] = WARM + 1
+        self.give_all(messages)
+        self.numbers[1] = WARM + self.BATCH
         mark()
 
+    def give_all(self, messages):
+        self.give(messages[0])
+
     def after(self):
+        """A put that was cut off is there or not; a batch is there up to some message."""
         found, returned = self.drain(), self.numbers[1]
         whole = list(range(1, len(found) + 1))
-        if found != whole or not returned <= len(found) <= returned + 1:
+        if found != whole or not returned <= len(found) <= WARM + self.BATCH:
             raise Wrong(f"{returned} puts returned, and {found} came out")
         self.use()
 
@@ -152,21 +226,29 @@ class Get(Carrier):
     def before(self):
         self.numbers[0] += 1
         self.numbers[1] = 0
-        for sequence in range(1, WARM + 1 + self.KEPT):
+        for sequence in range(1, self.last() + 1):
             self.give(self.message(sequence))
+
+    def last(self):
+        return WARM + self.BATCH - 1 + self.KEPT
 
     def victim(self, mark):
         for sequence in range(1, WARM + 1):
             self.take()
             self.numbers[1] = sequence
         mark()
-        self.take()
-        self.numbers[1] = WARM + 1
+        self.take_all()
+        self.numbers[1] = WARM + self.BATCH
         mark()
 
+    def take_all(self):
+        self.take()
+
     def after(self):
-        found, returned, last = self.drain(), self.numbers[1], WARM + self.KEPT
-        if found not in (list(range(returned + 1, last + 1)), list(range(returned + 2, last + 1))):
+        """Nothing is lost but what the victim had got, at most what it asked for."""
+        found, returned, last = self.drain(), self.numbers[1], self.last()
+        first = last + 1 - len(found)
+        if found != list(range(first, last + 1)) or not returned < first <= WARM + self.BATCH + 1:
             raise Wrong(f"{returned} of {last} gets returned, and {found} were left")
         self.use()
 
@@ -224,6 +306,20 @@ class QueueGet(InQueue, Get):
     pass
 
 
+class QueuePutMany(InQueue, Put):
+    BATCH = 5
+
+    def give_all(self, messages):
+        self.queue.put_many(messages)
+
+
+class QueueGetMany(InQueue, Get):
+    BATCH = 5
+
+    def take_all(self):
+        self.queue.get_many(self.BATCH)
+
+
 class SimplePut(InSimpleQueue, Put):
     pass
 
@@ -238,6 +334,164 @@ class Send(InPipe, Put):
 
 class Recv(InPipe, Get):
     pass
+
+
+# --- multiprocessing's Connection, as Tutti makes it ------------------------------------------------------------
+
+class InLetterPipe(InPipe):
+    """A descriptor with bytes in it: length and payload of each message."""
+
+    def pipe(self):
+        if not self.abandoned:
+            return self.mp.Pipe(duplex=False)
+        from tutti.connection import descriptor_pipe
+        return descriptor_pipe(duplex=False)
+
+    def open(self):
+        self.receiver, self.sender = self.pipe()
+
+
+class LetterSend(InLetterPipe, Put):
+    """The kernel takes a small message as a whole or not at all."""
+
+
+class LetterRecv(InLetterPipe, Get):
+    """Nobody can give back to a descriptor what was read from it: the length, and then the payload. So who reads on
+    where a killed process did begins with a whole message, or with the payload of the one that it was at."""
+
+    def frame_of(self, message):
+        """Its bytes on the wire."""
+        receiver, sender = self.pipe()
+        with receiver, sender:
+            sender.send(message)
+            return os.read(receiver.fileno(), 1 << 16)
+
+    def drain_bytes(self):
+        found = b""
+        while self.receiver.poll():
+            found += os.read(self.receiver.fileno(), 1 << 16)
+        return found
+
+    def after(self):
+        found, returned = self.drain_bytes(), self.numbers[1]
+        frames = [self.frame_of(self.message(sequence)) for sequence in range(returned + 1, self.last() + 1)]
+        whole = b"".join(frames)
+        if found not in (whole, whole[4:], whole[len(frames[0]):]):
+            raise Wrong(f"{returned} of {self.last()} messages were received, and {found!r} was left")
+        self.use()
+
+
+# --- joinable queues --------------------------------------------------------------------------------------------
+
+class Joinable(InQueue, Carrier):
+    """What a killed process had got and not ended is given back; who joins goes on when all is ended."""
+
+    def open(self):
+        self.queue = self.mp.JoinableQueue()
+
+    def before(self):
+        self.numbers[0] += 1
+        self.numbers[1] = 0
+        for sequence in range(1, WARM + 1 + self.KEPT):
+            self.give(self.message(sequence))
+
+    def meanwhile(self):
+        self.queue.join()
+
+    def end(self):
+        """False if nothing is unfinished."""
+        try:
+            self.queue.task_done()
+        except ValueError:
+            return False
+        return True
+
+    def finish(self, sequences):
+        """All of these come out, in whatever order, and then everything is ended."""
+        found = sorted(self.sequence_of(self.take()) for _ in sequences)
+        if found != list(sequences):
+            raise Wrong(f"{list(sequences)} are unfinished, and {found} came out")
+        for _ in sequences:
+            if not self.end():
+                raise Wrong(f"{found} came out, and not all of them could be ended")
+        if self.end():
+            raise Wrong("more could be ended than was unfinished")
+        self.queue.join()
+        self.use()
+        self.end(), self.end()
+        self.queue.join()
+
+
+class JoinableGet(Joinable):
+    def victim(self, mark):
+        for _ in range(WARM):
+            self.take()
+            self.queue.task_done()
+        mark()
+        self.take()
+        mark()
+
+    def after(self):
+        self.finish(range(WARM + 1, WARM + self.KEPT + 1))
+
+
+class TaskDone(Joinable):
+    """Numbers 1: the victim's last call has returned."""
+
+    SOON = 1  # seconds until what the dead had is given back
+
+    def victim(self, mark):
+        for _ in range(WARM):
+            self.take()
+            self.queue.task_done()
+        self.take()
+        mark()
+        self.queue.task_done()
+        self.numbers[1] = 1
+        mark()
+
+    def after(self):
+        """The item that the victim had comes out again, or it is ended."""
+        kept = [self.sequence_of(self.take()) for _ in range(self.KEPT - 1)]
+        if not self.numbers[1]:
+            try:
+                kept.append(self.sequence_of(self.queue.get(timeout=self.SOON)))
+            except queue.Empty:
+                pass
+        last = WARM + self.KEPT
+        if sorted(kept) != list(range(last + 1 - len(kept), last + 1)):
+            raise Wrong(f"{kept} came out of a joinable queue, where {last} is the last one")
+        for _ in kept:
+            if not self.end():
+                raise Wrong(f"{kept} came out, and not all of them could be ended")
+        self.finish(())
+
+
+class Join(Joinable):
+    """The victim joins, while a survivor has the one item that is unfinished."""
+
+    def open(self):
+        super().open()
+        self.empty = self.mp.JoinableQueue()
+
+    def before(self):
+        self.numbers[0] += 1
+        self.give(self.message(1))
+        self.take()
+
+    def victim(self, mark):
+        for _ in range(WARM):
+            self.empty.join()
+        mark()
+        self.queue.join()
+        mark()
+
+    def wake(self):
+        self.end()
+
+    def after(self):
+        self.end()
+        self.finish(())
 
 
 # --- conditions and events ------------------------------------------------------------------------------------
@@ -348,6 +602,50 @@ class EventWait(Set):
         self.event.set()
 
 
+class BarrierWait(Operation):
+    """Of two. Numbers: 1 the victim is through its last wait, 2 the other party is through with all of its own."""
+
+    def open(self):
+        self.barrier = self.mp.Barrier(2)
+
+    def before(self):
+        self.numbers[1] = self.numbers[2] = 0
+
+    def meanwhile(self):
+        try:
+            for _ in range(WARM + 1):
+                self.barrier.wait(LIMIT)
+        except threading.BrokenBarrierError:
+            if self.numbers[1]:
+                raise Wrong("the victim had passed, and the other party was told that the barrier is broken") from None
+        finally:
+            self.numbers[2] = 1
+
+    def victim(self, mark):
+        for _ in range(WARM):
+            self.barrier.wait()
+        mark()
+        self.barrier.wait()
+        self.numbers[1] = 1
+        mark()
+
+    def wake(self):
+        """The other party comes by itself."""
+
+    def after(self):
+        """If the victim has not passed, the other party may wait for one that never came."""
+        end = time.monotonic() + LIMIT
+        while not self.numbers[2]:
+            if not self.numbers[1]:
+                self.barrier.abort()
+            if time.monotonic() > end:
+                raise Wrong("the other party waits on")
+            time.sleep(0.001)
+        self.barrier.reset()
+        if self.barrier.broken or self.barrier.n_waiting:
+            raise Wrong(f"after its reset the barrier is {self.barrier!r}")
+
+
 class Nothing(Operation):
     """Measures the marks themselves."""
 
@@ -363,7 +661,11 @@ class Nothing(Operation):
 
 
 OPERATIONS = {
-    "Lock.acquire": Acquire, "Lock.release": Release, "Queue.put": QueuePut, "Queue.get": QueueGet,
-    "SimpleQueue.put": SimplePut, "SimpleQueue.get": SimpleGet, "Connection.send": Send, "Connection.recv": Recv,
-    "Condition.notify": Notify, "Condition.wait": Wait, "Event.set": Set, "Event.wait": EventWait,
+    "Lock.acquire": Acquire, "Lock.release": Release, "RLock.acquire": RLockAcquire, "RLock.release": RLockRelease,
+    "Semaphore.acquire": SemaphoreAcquire, "Semaphore.release": SemaphoreRelease, "Queue.put": QueuePut,
+    "Queue.get": QueueGet, "Queue.put_many": QueuePutMany, "Queue.get_many": QueueGetMany,
+    "SimpleQueue.put": SimplePut, "SimpleQueue.get": SimpleGet, "JoinableQueue.get": JoinableGet,
+    "JoinableQueue.task_done": TaskDone, "JoinableQueue.join": Join, "PipeEnd.send": Send, "PipeEnd.recv": Recv,
+    "Connection.send": LetterSend, "Connection.recv": LetterRecv, "Condition.notify": Notify, "Condition.wait": Wait,
+    "Event.set": Set, "Event.wait": EventWait, "Barrier.wait": BarrierWait,
 }

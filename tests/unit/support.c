@@ -211,6 +211,16 @@ tutti_arena *support_arena(uint64_t max_bytes)
 	return arena;
 }
 
+void support_end_arena(tutti_arena *arena)
+{
+	tutti_arena_usage usage;
+	tutti_arena_sweep(arena);
+	OK(tutti_arena_usage_read(arena, &usage));
+	assert_int_equal(usage.live_blocks, 0);
+	assert_int_equal(usage.members, 1);
+	tutti_arena_close(arena);
+}
+
 tutti_arena *support_join(tutti_arena *arena)
 {
 	tutti_arena *joined;

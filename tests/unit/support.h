@@ -59,6 +59,8 @@ void support_pause(void);
 
 /* An arena of its own that may touch `max_bytes` (0: the default). */
 tutti_arena *support_arena(uint64_t max_bytes);
+/* Closes it; it must be as empty as it was, once the dead are looked after, and nobody else be in it. */
+void support_end_arena(tutti_arena *arena);
 /* Another member of it in this process. */
 tutti_arena *support_join(tutti_arena *arena);
 

@@ -117,30 +117,6 @@ static void wait_and_report(void *context)
 }
 
 /* Of several that wait one is told and has it; the others wait on and get it in order. */
-static void of_many_waiters_one_is_told(void **state)
-{
-	pid_t waiters[3];
-	(void)state;
-	tutti_arena *arena = support_arena(0);
-	struct scene *scene = new_scene(arena);
-	pid_t holder = start_holder(scene);
-	store_release(&scene->ready, 0);
-	for (int i = 0; i < 3; i++)
-		waiters[i] = support_fork(wait_and_report, scene);
-	for (int i = 0; i < 3; i++)
-		UNTIL(5000, support_is_asleep(waiters[i]));
-	int64_t start = support_now();
-	support_kill(holder);
-	UNTIL(5000, load_acquire(&scene->ready) > 0);
-	assert_true(support_now() - start < 1000000000); /* K1 */
-	for (int i = 0; i < 3; i++)
-		support_join_child(waiters[i]);
-	assert_int_equal(scene->told[0], TUTTI_EOWNERDEAD);
-	assert_int_equal(scene->told[1], TUTTI_OK);
-	assert_int_equal(scene->told[2], TUTTI_OK);
-	end_scene(scene, arena);
-}
-
 /* With handover as without: killed means told. Handed over by another one, noticed or not, means free. */
 static void a_death_is_told_of_with_handover_too(void **state)
 {
@@ -332,7 +308,6 @@ int main(int argc, char **argv)
 		TEST(a_try_after_the_kill_gets_it_at_once),
 		TEST(looking_recovers_nothing),
 		TEST(who_is_told_and_killed_leaves_it_to_be_told_again),
-		TEST(of_many_waiters_one_is_told),
 		TEST(a_death_is_told_of_with_handover_too),
 		TEST(a_clean_exit_keeps_it),
 		TEST(a_bare_exit_counts_as_killed),

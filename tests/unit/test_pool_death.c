@@ -8,9 +8,7 @@
 #include <unistd.h>
 
 #include "os/os.h"
-#include "support.h"
-
-static tutti_arena *arena; /* of the running test */
+#include "pool_scene.h"
 
 /* Kills its own process in the first `runs` runs, then answers which run it is. */
 TUTTI_TASK(die_at_first)
@@ -67,38 +65,6 @@ TUTTI_TASK(die_in_initializer)
 	(void)task;
 	kill(getpid(), SIGKILL);
 	return TUTTI_OK;
-}
-
-static tutti_pool *open_pool(tutti_pool_options options)
-{
-	tutti_pool *pool;
-	arena = arena ? arena : support_arena(256 * MEBIBYTE);
-	options.arena = arena;
-	options.workers = options.workers ? options.workers : 2;
-	OK(tutti_pool_open(&pool, &options));
-	return pool;
-}
-
-static void end(tutti_pool *pool)
-{
-	tutti_arena_usage usage;
-	tutti_pool_close(pool);
-	tutti_arena_sweep(arena);
-	OK(tutti_arena_usage_read(arena, &usage));
-	assert_int_equal(usage.live_blocks, 0);
-	assert_int_equal(usage.members, 1);
-	tutti_arena_close(arena);
-	arena = NULL;
-}
-
-static tutti_result result_of(tutti_pool *pool, const char *task, const void *data, size_t size)
-{
-	tutti_future *future;
-	tutti_result result;
-	OK(tutti_pool_submit(pool, &future, task, (tutti_view){data, size}));
-	OK(tutti_future_get(future, &result, tutti_seconds(10)));
-	tutti_future_close(future);
-	return result;
 }
 
 static void without_retries_a_death_fails_the_task(void **state)

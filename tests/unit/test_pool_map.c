@@ -6,9 +6,7 @@
 #include <unistd.h>
 
 #include "os/os.h"
-#include "support.h"
-
-static tutti_arena *arena; /* of the running test */
+#include "pool_scene.h"
 
 TUTTI_TASK(square)
 {
@@ -44,28 +42,6 @@ TUTTI_TASK(fail_if_odd)
 	uint64_t x;
 	memcpy(&x, tutti_task_input(task).data, sizeof x);
 	return x % 2 ? tutti_task_fail(task, (int)x, "%d is odd", (int)x) : TUTTI_OK;
-}
-
-static tutti_pool *open_pool(tutti_pool_options options)
-{
-	tutti_pool *pool;
-	arena = arena ? arena : support_arena(256 * MEBIBYTE);
-	options.arena = arena;
-	options.workers = options.workers ? options.workers : 2;
-	OK(tutti_pool_open(&pool, &options));
-	return pool;
-}
-
-static void end(tutti_pool *pool)
-{
-	tutti_arena_usage usage;
-	tutti_pool_close(pool);
-	tutti_arena_sweep(arena);
-	OK(tutti_arena_usage_read(arena, &usage));
-	assert_int_equal(usage.live_blocks, 0);
-	assert_int_equal(usage.members, 1);
-	tutti_arena_close(arena);
-	arena = NULL;
 }
 
 static uint64_t value_of(const tutti_result *result)

@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support.h"
+#include "pool_scene.h"
 
-static const tutti_start STARTS[] = {TUTTI_FORK, TUTTI_SPAWN};
-static tutti_arena *arena; /* of the running test */
 static int initialized_with; /* in a worker */
 
 TUTTI_TASK(square)
@@ -24,40 +22,6 @@ TUTTI_TASK(initialize)
 }
 
 TUTTI_TASK(tell_initialized) { return tutti_task_return(task, &initialized_with, sizeof initialized_with); }
-
-static tutti_pool *open_pool(tutti_pool_options options)
-{
-	tutti_pool *pool;
-	if (!arena)
-		arena = support_arena(256 * MEBIBYTE);
-	options.arena = arena;
-	options.workers = options.workers ? options.workers : 2;
-	OK(tutti_pool_open(&pool, &options));
-	return pool;
-}
-
-/* Closes it; the arena must be as empty as before, and no worker left. */
-static void end(tutti_pool *pool)
-{
-	tutti_arena_usage usage;
-	tutti_pool_close(pool);
-	tutti_arena_sweep(arena);
-	OK(tutti_arena_usage_read(arena, &usage));
-	assert_int_equal(usage.live_blocks, 0);
-	assert_int_equal(usage.members, 1);
-	tutti_arena_close(arena);
-	arena = NULL;
-}
-
-static tutti_result result_of(tutti_pool *pool, const char *task, const void *data, size_t size)
-{
-	tutti_future *future;
-	tutti_result result;
-	OK(tutti_pool_submit(pool, &future, task, (tutti_view){data, size}));
-	OK(tutti_future_get(future, &result, tutti_seconds(10)));
-	tutti_future_close(future);
-	return result;
-}
 
 static void workers_default_to_the_environment(void **state)
 {

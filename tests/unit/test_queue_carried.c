@@ -19,11 +19,7 @@ static tutti_queue *new_queue(const char *name)
 
 static void end(void)
 {
-	tutti_arena_usage usage;
-	tutti_arena_sweep(arena);
-	OK(tutti_arena_usage_read(arena, &usage));
-	assert_int_equal(usage.live_blocks, 0);
-	tutti_arena_close(arena);
+	support_end_arena(arena);
 	arena = NULL;
 }
 

@@ -1,46 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Putting in two steps: a draft is written in place, then committed or aborted. */
-#include "channel/queue.h"
-#include "support.h"
-
-static tutti_arena *arena; /* of the running test */
-
-static tutti_queue *new_queue(tutti_queue_options options)
-{
-	tutti_queue *queue;
-	if (!arena)
-		arena = support_arena(0);
-	options.arena = arena;
-	OK(tutti_queue_open(&queue, &options));
-	return queue;
-}
-
-/* Closes all; the arena must be as empty as it was. */
-static void end(tutti_queue *queue)
-{
-	tutti_arena_usage usage;
-	REQUIRE(tutti__queue_is_valid(arena, queue->shared, NULL, NULL));
-	REQUIRE(tutti__heap_is_valid(arena));
-	tutti_queue_close(queue);
-	OK(tutti_arena_usage_read(arena, &usage));
-	assert_int_equal(usage.live_blocks, 0);
-	tutti_arena_close(arena);
-	arena = NULL;
-}
-
-static void put_number(tutti_queue *queue, uint64_t number)
-{
-	OK(tutti_queue_put(queue, &number, sizeof number, TUTTI_NOW));
-}
-
-static void get_number(tutti_queue *queue, uint64_t expected)
-{
-	uint64_t number = 0;
-	size_t size = 0;
-	OK(tutti_queue_get_into(queue, &number, sizeof number, &size, TUTTI_NOW));
-	assert_int_equal(size, sizeof number);
-	assert_int_equal(number, expected);
-}
+#include "queue_scene.h"
 
 static void drafts_are_written_in_place(void **state)
 {

@@ -5,36 +5,15 @@
 #include <string.h>
 
 #include "channel/joinable.h"
-#include "support.h"
+#include "queue_scene.h"
 
-static tutti_arena *arena; /* of the running test */
-
-static tutti_queue *new_queue(tutti_queue_options options)
+static tutti_queue *new_jobs(tutti_queue_options options)
 {
-	tutti_queue *queue;
-	if (!arena)
-		arena = support_arena(0);
-	options.arena = arena;
 	options.joinable = true;
-	OK(tutti_queue_open(&queue, &options));
-	return queue;
+	return new_queue(options);
 }
 
 static void check(tutti_queue *queue) { REQUIRE(tutti__queue_is_valid(arena, queue->shared, NULL, NULL)); }
-
-static void end(tutti_queue *queue)
-{
-	tutti_arena_usage usage;
-	tutti_arena_sweep(arena);
-	check(queue);
-	tutti_queue_close(queue);
-	OK(tutti_arena_usage_read(arena, &usage));
-	assert_int_equal(usage.live_blocks, 0);
-	tutti_arena_close(arena);
-	arena = NULL;
-}
-
-static void put(tutti_queue *queue, uint64_t number) { OK(tutti_queue_put(queue, &number, sizeof number, TUTTI_NOW)); }
 
 static uint64_t get(tutti_queue *queue, bool *redelivered)
 {
@@ -52,10 +31,10 @@ static uint64_t get(tutti_queue *queue, bool *redelivered)
 static void join_waits_for_what_is_not_done(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){.name = "jobs"});
+	tutti_queue *queue = new_jobs((tutti_queue_options){.name = "jobs"});
 	OK(tutti_queue_join(queue, TUTTI_NOW));
 	for (uint64_t i = 0; i < 3; i++)
-		put(queue, i);
+		put_number(queue, i);
 	EXPECT_TEXT(TUTTI_ETIMEDOUT, "3 of the messages of queue \"jobs\"", tutti_queue_join(queue, TUTTI_NOW));
 	EXPECT(TUTTI_EBOUND, tutti_queue_task_done(queue)); /* nothing was got */
 	for (uint64_t i = 0; i < 3; i++) {
@@ -78,7 +57,7 @@ static void all_ways_in_and_out(void **state)
 	(void)state;
 	static unsigned char bytes[150000], copy[150000];
 	static const size_t sizes[] = {0, 1, 63, 64, 65, 4095, 4096, 4097, 30000, 150000};
-	tutti_queue *queue = new_queue((tutti_queue_options){0});
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
 	for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
 		size_t size = 0, accepted;
 		tutti_message message;
@@ -114,9 +93,9 @@ static void all_ways_in_and_out(void **state)
 static void a_refused_draft_stays_open(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){.max_items = 1});
+	tutti_queue *queue = new_jobs((tutti_queue_options){.max_items = 1});
 	tutti_draft drafts[2];
-	put(queue, 1);
+	put_number(queue, 1);
 	for (int i = 0; i < 2; i++) {
 		OK(tutti_queue_put_begin(queue, &drafts[i], i ? 9000 : 90));
 		support_fill(drafts[i].data, drafts[i].size, 5);
@@ -142,7 +121,7 @@ static void plain_queues_count_nothing(void **state)
 	tutti_queue *queue;
 	arena = support_arena(0);
 	OK(tutti_queue_open(&queue, &(tutti_queue_options){.arena = arena}));
-	put(queue, 1);
+	put_number(queue, 1);
 	get(queue, NULL);
 	EXPECT_TEXT(TUTTI_EINVAL, ".joinable", tutti_queue_task_done(queue));
 	EXPECT_TEXT(TUTTI_EINVAL, ".joinable", tutti_queue_join(queue, TUTTI_NOW));
@@ -152,11 +131,11 @@ static void plain_queues_count_nothing(void **state)
 static void a_member_ends_its_own_first(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){0}), *theirs;
+	tutti_queue *queue = new_jobs((tutti_queue_options){0}), *theirs;
 	tutti_arena *other = support_join(arena);
 	OK(tutti_queue_at(&theirs, other, tutti_queue_handle(queue)));
 	for (uint64_t i = 0; i < 4; i++)
-		put(queue, i);
+		put_number(queue, i);
 	get(queue, NULL); /* 0 */
 	get(theirs, NULL); /* 1 */
 	get(theirs, NULL); /* 2 */
@@ -179,7 +158,7 @@ static void a_member_ends_its_own_first(void **state)
 static void handles_travel_and_come_again(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){0}), *mailed;
+	tutti_queue *queue = new_jobs((tutti_queue_options){0}), *mailed;
 	tutti_message message;
 	OK(tutti_queue_open(&mailed, &(tutti_queue_options){.arena = arena}));
 	tutti_handle handle = tutti_queue_handle(mailed);
@@ -229,10 +208,10 @@ static void run_getter(struct getter getter)
 static void what_a_killed_getter_had_is_given_back_first(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){0});
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
 	bool redelivered;
 	for (uint64_t i = 0; i < 5; i++)
-		put(queue, i);
+		put_number(queue, i);
 	run_getter((struct getter){.queue = queue, .gets = 3, .ends = 1});
 	tutti_arena_sweep(arena);
 	check(queue);
@@ -253,8 +232,8 @@ static void what_a_killed_getter_had_is_given_back_first(void **state)
 static void a_waiting_getter_gets_what_is_given_back(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){0});
-	put(queue, 9);
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
+	put_number(queue, 9);
 	run_getter((struct getter){.queue = queue, .gets = 1});
 	tutti_message message;
 	int64_t begin = support_now();
@@ -269,9 +248,9 @@ static void a_waiting_getter_gets_what_is_given_back(void **state)
 static void who_never_waits_gets_what_is_given_back(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){0});
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
 	tutti_message message = {0};
-	put(queue, 3);
+	put_number(queue, 3);
 	run_getter((struct getter){.queue = queue, .gets = 1});
 	UNTIL(1500, tutti_queue_get(queue, &message, TUTTI_NOW) == TUTTI_OK);
 	assert_true(message.redelivered);
@@ -283,9 +262,9 @@ static void who_never_waits_gets_what_is_given_back(void **state)
 static void a_poller_is_told_of_what_is_given_back(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){0});
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
 	struct pollfd entry = {.events = POLLIN};
-	put(queue, 3);
+	put_number(queue, 3);
 	OK(tutti_queue_fd(queue, &entry.fd));
 	run_getter((struct getter){.queue = queue, .gets = 1});
 	for (int64_t limit = support_now() + 5000000000; support_now() < limit;) {
@@ -307,7 +286,7 @@ static void a_full_arena_can_be_drained(void **state)
 	(void)state;
 	static unsigned char bytes[2000];
 	arena = support_arena(2 * MEBIBYTE);
-	tutti_queue *queue = new_queue((tutti_queue_options){0});
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
 	tutti_err err;
 	unsigned count = 0;
 	support_fill(bytes, sizeof bytes, 1);
@@ -323,7 +302,7 @@ static void a_full_arena_can_be_drained(void **state)
 		OK(tutti_queue_task_done(queue));
 	}
 	OK(tutti_queue_join(queue, TUTTI_NOW));
-	put(queue, 1);
+	put_number(queue, 1);
 	get(queue, NULL);
 	OK(tutti_queue_task_done(queue));
 	end(queue);
@@ -332,9 +311,9 @@ static void a_full_arena_can_be_drained(void **state)
 static void after_a_clean_exit_nothing_is_given_back(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){0});
-	put(queue, 1);
-	put(queue, 2);
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
+	put_number(queue, 1);
+	put_number(queue, 2);
 	run_getter((struct getter){.queue = queue, .gets = 1, .exits = true});
 	tutti_arena_sweep(arena);
 	assert_int_equal(tutti_queue_size(queue), 1);
@@ -350,9 +329,9 @@ static void after_a_clean_exit_nothing_is_given_back(void **state)
 static void shutting_down_at_once_drops_and_releases_joiners(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){0});
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
 	for (uint64_t i = 0; i < 100; i++)
-		put(queue, i);
+		put_number(queue, i);
 	get(queue, NULL);
 	OK(tutti_queue_shutdown_now(queue));
 	check(queue);
@@ -371,9 +350,9 @@ static void shutting_down_at_once_drops_and_releases_joiners(void **state)
 static void what_is_given_back_to_a_dropped_queue_is_dropped(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){0});
-	put(queue, 1);
-	put(queue, 2);
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
+	put_number(queue, 1);
+	put_number(queue, 2);
 	run_getter((struct getter){.queue = queue, .gets = 1});
 	OK(tutti_queue_shutdown_now(queue));
 	OK(tutti_queue_join(queue, tutti_seconds(5)));
@@ -397,7 +376,7 @@ static void a_join_over_killed_workers_ends(void **state)
 {
 	(void)state;
 	enum { WORKERS = 3, ITEMS = 3000, KILLS = 10 };
-	tutti_queue *queue = new_queue((tutti_queue_options){.max_items = 50});
+	tutti_queue *queue = new_jobs((tutti_queue_options){.max_items = 50});
 	struct getter getter = {.queue = queue, .stage = support_shared(sizeof(atomic_u32))};
 	pid_t workers[WORKERS];
 	for (int i = 0; i < WORKERS; i++)
@@ -427,8 +406,8 @@ static void join_and_report(void *context)
 static void a_sleeping_joiner_is_woken(void **state)
 {
 	(void)state;
-	tutti_queue *queue = new_queue((tutti_queue_options){0});
-	put(queue, 1);
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
+	put_number(queue, 1);
 	struct getter getter = {.queue = queue, .stage = support_shared(sizeof(atomic_u32))};
 	pid_t joiner = support_fork(join_and_report, &getter);
 	UNTIL(5000, load_acquire(getter.stage) == 1 && support_is_asleep(joiner));

@@ -31,12 +31,9 @@ static struct scene *new_scene(void)
 
 static void end_scene(struct scene *scene)
 {
-	tutti_arena_usage usage;
 	tutti_arena_sweep(scene->arena);
 	tutti_queue_close(scene->queue);
-	OK(tutti_arena_usage_read(scene->arena, &usage));
-	assert_int_equal(usage.live_blocks, 0);
-	tutti_arena_close(scene->arena);
+	support_end_arena(scene->arena);
 }
 
 static int descriptor_of(tutti_queue *queue)

@@ -90,6 +90,38 @@ static void a_hundred_sets_are_all_rung(void **state)
 	end_scene(scene);
 }
 
+/* Stations 1 to 64 have a class each; the 65th shares that of the first, which is rung in vain for it. */
+static void sixty_four_pollers_are_rung_exactly(void **state)
+{
+	enum { EXACT = 64, COUNT = EXACT + 1 };
+	tutti_waitset *sets[COUNT];
+	tutti_queue *queues[COUNT];
+	(void)state;
+	struct scene *scene = new_scene();
+	tutti_waitset_close(scene->set); /* it had station 1 */
+	scene->set = NULL;
+	for (int i = 0; i < COUNT; i++) {
+		OK(tutti_queue_open(&queues[i], &(tutti_queue_options){.arena = scene->arena}));
+		OK(tutti_waitset_open(&sets[i], &(tutti_waitset_options){.arena = scene->arena}));
+		OK(tutti_waitset_add(sets[i], tutti_wait_queue(queues[i], queues[i])));
+		expect_none(sets[i], TUTTI_NOW);
+		assert_int_equal(sets[i]->poller.number, i + 1);
+	}
+	for (int rung = 0; rung < COUNT; rung++) {
+		OK(tutti_queue_put(queues[rung], "a", 1, TUTTI_NOW));
+		for (int i = 0; i < COUNT; i++) {
+			bool shares_class = (rung == 0 && i == EXACT) || (rung == EXACT && i == 0);
+			assert_int_equal(load_relaxed(&sets[i]->poller.station->lines) != 0, i == rung || shares_class);
+			store_relaxed(&sets[i]->poller.station->lines, 0);
+		}
+	}
+	for (int i = 0; i < COUNT; i++) {
+		tutti_waitset_close(sets[i]);
+		tutti_queue_close(queues[i]);
+	}
+	end_scene(scene);
+}
+
 static void every_station_may_be_taken(void **state)
 {
 	tutti_waitset **sets = calloc(TUTTI__STATIONS, sizeof *sets);
@@ -110,9 +142,8 @@ static void every_station_may_be_taken(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest station[] = {
-		TEST(descriptors_and_stations_are_counted),
-		TEST(a_dead_pollers_station_is_free_again),
-		TEST(a_hundred_sets_are_all_rung),
+		TEST(descriptors_and_stations_are_counted), TEST(a_dead_pollers_station_is_free_again),
+		TEST(a_hundred_sets_are_all_rung),          TEST(sixty_four_pollers_are_rung_exactly),
 		TEST(every_station_may_be_taken),
 	};
 	return RUN_TESTS(station);
