@@ -33,6 +33,20 @@ TUTTI_API void tutti_wait_policy_set(const tutti_wait_policy *policy);
 /* What holds now, with nothing left to a default. */
 TUTTI_API tutti_wait_policy tutti_wait_policy_get(void);
 
+/*
+ * For a language whose threads share one lock: what a thread gives up while it sleeps in Tutti, wherever that is,
+ * and takes again. Each may be NULL. They are called in the thread that sleeps, which holds nothing of an arena's then.
+ */
+typedef struct tutti_wait_hooks {
+	void *(*before)(void); /* it is about to sleep; what this returns goes to `after` */
+	void (*after)(void *given); /* it has slept */
+	bool (*interrupt)(
+		void); /* at each tick of a wait, 250 ms at most: true ends it with TUTTI_EINTR, as a signal does */
+} tutti_wait_hooks;
+
+/* Sets them for this process, for sleeps that begin afterwards. They must stay where they are. NULL: none. */
+TUTTI_API void tutti_wait_hooks_set(const tutti_wait_hooks *hooks);
+
 #ifdef __cplusplus
 }
 #endif
