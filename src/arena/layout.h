@@ -30,7 +30,7 @@
 #include "os/os.h"
 
 #define TUTTI__MAGIC 0x5455545449415231ULL /* "TUTTIAR1" */
-#define TUTTI__LAYOUT_VERSION 2U
+#define TUTTI__LAYOUT_VERSION 3U
 
 enum {
 	TUTTI__UNIT_SHIFT = 16,
