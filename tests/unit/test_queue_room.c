@@ -13,7 +13,10 @@ struct scene {
 	tutti_time timeout;
 	tutti_err expected;
 	atomic_u32 wakes; /* by any of the processes */
+	atomic_u64 taken_at; /* when the last get began */
 };
+
+static const int64_t MARGIN = 20000000; /* ns: a getter may lose its CPU before its wake, and a tick come then */
 
 static int (*real_wake)(atomic_u32 *word, int count);
 static struct scene *counting;
@@ -26,7 +29,8 @@ static int count_wake(atomic_u32 *word, int count)
 
 static void fail_by_tick(uint64_t object)
 {
-	if (object == counting->queue->reference.offset)
+	int64_t since = support_now() - (int64_t)load_acquire(&counting->taken_at);
+	if (object == counting->queue->reference.offset && since > MARGIN)
 		support_fail(__FILE__, __LINE__, "room was found by a tick, not by a wake");
 }
 
@@ -78,6 +82,7 @@ static void take(struct scene *scene, size_t expected)
 {
 	char data[100];
 	size_t size;
+	store_release(&scene->taken_at, (uint64_t)support_now());
 	OK(tutti_queue_get_into(scene->queue, data, sizeof data, &size, tutti_seconds(5)));
 	assert_int_equal(size, expected);
 }
