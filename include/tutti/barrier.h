@@ -40,8 +40,8 @@ TUTTI_API tutti_handle tutti_barrier_handle(const tutti_barrier *barrier);
  * `index` (may be NULL): 0 to parties - 1, a different one for each party of a round.
  * TUTTI_EBROKEN: broken, by a time-out, an abort, a reset, a failed action or a death (the text says
  * which). The caller's own time-out is TUTTI_EBROKEN too. TUTTI_EINTR: a signal handler ran; the caller
- * no longer waits, the barrier is as before (not while an action runs). TUTTI_ETIMEDOUT: one party too many
- * came, while the action of a complete round ran; the barrier is as before. TUTTI_ENOMEM.
+ * no longer waits, the barrier is as before (not while an action runs). If one party too many came, while the
+ * action of a complete round ran, its time-out is TUTTI_EBROKEN as well, but the barrier is as before. TUTTI_ENOMEM.
  */
 TUTTI_API tutti_err tutti_barrier_wait(tutti_barrier *barrier, bool (*action)(void *context), void *context,
                                        uint32_t *index, tutti_time timeout);

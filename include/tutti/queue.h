@@ -101,6 +101,11 @@ TUTTI_API tutti_err tutti_queue_put_with(tutti_queue *queue, const tutti_view *p
 TUTTI_API tutti_err tutti_queue_put_many(tutti_queue *queue, const tutti_view *messages, size_t count, size_t *accepted,
                                          tutti_time timeout);
 
+/* The same, with the encoding of each; NULL: TUTTI_RAW for all. */
+TUTTI_API tutti_err tutti_queue_put_many_encoded(tutti_queue *queue, const tutti_view *messages,
+                                                 const tutti_encoding *encodings, size_t count, size_t *accepted,
+                                                 tutti_time timeout);
+
 /* Gives room for a message of up to `size` bytes in the arena, to be written in place. TUTTI_ENOMEM, TUTTI_ETOOBIG. */
 TUTTI_API tutti_err tutti_queue_put_begin(tutti_queue *queue, tutti_draft *draft, size_t size);
 

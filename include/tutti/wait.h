@@ -45,6 +45,20 @@ typedef struct tutti_patience {
  */
 TUTTI_API bool tutti_spin_until(tutti_patience *patience, bool (*is_ready)(void *context), void *context);
 
+/*
+ * For a language whose threads share one lock: what a thread gives up while it sleeps in Tutti, wherever that is,
+ * and takes again. Each may be NULL. They are called in the thread that sleeps, which holds nothing of an arena's then.
+ */
+typedef struct tutti_wait_hooks {
+	void *(*before)(void); /* it is about to sleep; what this returns goes to `after` */
+	void (*after)(void *given); /* it has slept */
+	bool (*interrupt)(
+		void); /* at each tick of a wait, 250 ms at most: true ends it with TUTTI_EINTR, as a signal does */
+} tutti_wait_hooks;
+
+/* Sets them for this process, for sleeps that begin afterwards. They must stay where they are. NULL: none. */
+TUTTI_API void tutti_wait_hooks_set(const tutti_wait_hooks *hooks);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tutti._tutti.Barrier. The wait releases the GIL at once: an attempt without waiting would break the barrier. A
- * signal ends the wait without breaking it; if its handler raises nothing, the party arrives again.
+ * tutti._tutti.Barrier. The wait releases the GIL at once, and is in one piece: an attempt without waiting, or the end
+ * of a slice, would break the barrier. A signal ends the wait without breaking it; if its handler raises nothing, the
+ * party arrives again. One that came a moment before the sleep, or to another thread, is noticed within 250 ms.
  */
 #include "errors.h"
 #include "shared.h"
@@ -42,10 +43,10 @@ static PyObject *open_existing(PyObject *type, PyObject *handle)
 
 static tutti_barrier *barrier_of(PyObject *self) { return ((struct py_shared *)self)->object; }
 
-/* The action, and the thread that runs it when it is the last party. */
+/* The action, and the wait of the thread that runs it when it is the last party. */
 struct action {
 	PyObject *callable;
-	PyThreadState *thread;
+	struct py_long_wait wait;
 	PyObject *type, *value, *traceback; /* what it raised */
 };
 
@@ -53,21 +54,21 @@ struct action {
 static bool run_action(void *context)
 {
 	struct action *action = context;
-	PyEval_RestoreThread(action->thread);
+	py_long_wait_pause(&action->wait);
 	PyObject *result = PyObject_CallNoArgs(action->callable);
 	bool good = result != NULL;
 	Py_XDECREF(result);
 	if (!good)
 		PyErr_Fetch(&action->type, &action->value, &action->traceback);
-	action->thread = PyEval_SaveThread();
+	py_long_wait_go_on(&action->wait);
 	return good;
 }
 
 static tutti_err wait_once(tutti_barrier *barrier, struct action *action, uint32_t *index, tutti_time timeout)
 {
-	action->thread = PyEval_SaveThread();
+	py_long_wait_begin(&action->wait);
 	tutti_err err = tutti_barrier_wait(barrier, action->callable ? run_action : NULL, action, index, timeout);
-	PyEval_RestoreThread(action->thread);
+	py_long_wait_end(&action->wait);
 	return err;
 }
 
@@ -82,9 +83,11 @@ static PyObject *wait_for_all(PyObject *self, PyObject *args)
 		return NULL;
 	struct action action = {.callable = callable == Py_None ? NULL : callable};
 	int64_t deadline = py_deadline(timeout);
-	while ((err = wait_once(barrier_of(self), &action, &index, py_time_left(deadline))) == TUTTI_EINTR)
-		if (PyErr_CheckSignals() < 0)
+	do {
+		err = wait_once(barrier_of(self), &action, &index, py_time_left(deadline));
+		if (action.wait.raised || (err == TUTTI_EINTR && PyErr_CheckSignals() < 0))
 			return NULL;
+	} while (err == TUTTI_EINTR);
 	if (action.type) {
 		PyErr_Restore(action.type, action.value, action.traceback);
 		return NULL;

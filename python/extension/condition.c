@@ -111,27 +111,45 @@ static tutti_err attempt(void *context, tutti_time timeout)
 	return tutti_condition_await(ticket->condition, ticket->number, timeout);
 }
 
-/* Takes the lock again. 0, or -1 with an exception, which replaces one that is set: as a `finally` would. */
+/* The exception that is set came while this one was being handled. Takes the references over. */
+static void set_context(PyObject *type, PyObject *value, PyObject *traceback)
+{
+	PyObject *later_type, *later, *later_traceback;
+	if (!type)
+		return;
+	PyErr_Fetch(&later_type, &later, &later_traceback);
+	PyErr_NormalizeException(&type, &value, &traceback);
+	PyErr_NormalizeException(&later_type, &later, &later_traceback);
+	if (traceback)
+		PyException_SetTraceback(value, traceback);
+	PyException_SetContext(later, value);
+	Py_DECREF(type);
+	Py_XDECREF(traceback);
+	PyErr_Restore(later_type, later, later_traceback);
+}
+
+/*
+ * Takes the lock again. 0, and an exception that was set is so again. -1 with another one. A signal handler that
+ * raises meanwhile (Ctrl-C) does not leave without the lock, which a `with` would then release though it is another's:
+ * its exception is kept until the lock is held. Only with a second one (the first may be that of the wait) the caller
+ * gets away, and does not hold it.
+ */
 static int take_again(const struct py_guard *guard, uint32_t depth)
 {
 	PyObject *type, *value, *traceback;
 	PyErr_Fetch(&type, &value, &traceback);
 	int answer = guard->acquire_all(guard->lock, depth);
-	PyObject *result = NULL;
-	if (answer == TUTTI_OK) {
-		PyErr_Restore(type, value, traceback);
-		return 0;
+	if (answer < 0 && !type) {
+		PyErr_Fetch(&type, &value, &traceback);
+		answer = guard->acquire_all(guard->lock, depth);
 	}
-	result = py_acquired(guard->lock, answer, guard->abandon);
-	if (result == Py_True) {
+	PyObject *result = py_acquired(guard->lock, answer, guard->abandon);
+	if (result) {
 		Py_DECREF(result);
 		PyErr_Restore(type, value, traceback);
 		return 0;
 	}
-	Py_XDECREF(result);
-	Py_XDECREF(type);
-	Py_XDECREF(value);
-	Py_XDECREF(traceback);
+	set_context(type, value, traceback);
 	return -1;
 }
 

@@ -37,15 +37,14 @@ static void forget_settled(struct py_forks *forks)
 /* Those that no unsettled fork may still want. */
 static void close_leftovers(struct py_forks *forks)
 {
-	size_t closed = 0;
-	uint64_t oldest = forks->unsettled_count ? forks->unsettled[0].number : UINT64_MAX;
-	while (closed < forks->leftover_count && forks->leftovers[closed].number < oldest) {
-		forks->leftovers[closed].close(forks->leftovers[closed].object);
-		closed++;
+	while (forks->leftover_count &&
+	       (forks->unsettled_count == 0 || forks->leftovers[0].number < forks->unsettled[0].number)) {
+		struct py_leftover first = forks->leftovers[0];
+		/* Off the list first: closing may wait, and then lets other threads run. */
+		forks->leftover_count--;
+		memmove(forks->leftovers, forks->leftovers + 1, forks->leftover_count * sizeof first);
+		first.close(first.object);
 	}
-	forks->leftover_count -= closed;
-	if (closed)
-		memmove(forks->leftovers, forks->leftovers + closed, forks->leftover_count * sizeof *forks->leftovers);
 }
 
 static void settle(struct py_forks *forks)

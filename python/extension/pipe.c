@@ -101,24 +101,10 @@ static tutti_err try_send(void *context, tutti_time timeout)
 	                            timeout);
 }
 
-/* A large message is copied without the GIL from the first attempt on. */
-static int first_send_of_large(struct send_attempt *attempt)
-{
-	int err;
-	if (attempt->out->size < COPY_WITHOUT_GIL)
-		return TUTTI_EFULL;
-	Py_BEGIN_ALLOW_THREADS;
-	err = (int)try_send(attempt, tutti_seconds(1));
-	Py_END_ALLOW_THREADS;
-	return err;
-}
-
 static PyObject *send_encoded(struct pipe_object *self, const struct outgoing *out)
 {
 	struct send_attempt attempt = {pipe_of(self), out};
-	int err = first_send_of_large(&attempt);
-	if (py_is_not_yet(err))
-		err = py_wait(try_send, &attempt, TUTTI_FOREVER);
+	int err = (out->size < COPY_WITHOUT_GIL ? py_wait : py_wait_without_gil)(try_send, &attempt, TUTTI_FOREVER);
 	return err ? raise_for_pipe(self, err) : Py_NewRef(Py_None);
 }
 

@@ -204,6 +204,38 @@ static PyObject *queue_let_go(PyObject *object, PyObject *none)
 	Py_RETURN_NONE;
 }
 
+/* ---- redelivered ---- */
+
+/* Never another thread's, as the thread's ident may be later. */
+static PyObject *thread_number(void) { return PyLong_FromUnsignedLongLong(PyThreadState_GetID(PyThreadState_Get())); }
+
+int queue_note_redelivered(struct queue_object *self, bool redelivered)
+{
+	if (!redelivered && !self->redelivered_to)
+		return 0;
+	if (!self->redelivered_to && !(self->redelivered_to = PySet_New(NULL)))
+		return -1;
+	PyObject *number = thread_number();
+	if (!number)
+		return -1;
+	int result = redelivered ? PySet_Add(self->redelivered_to, number) : PySet_Discard(self->redelivered_to, number);
+	Py_DECREF(number);
+	if (PySet_GET_SIZE(self->redelivered_to) == 0)
+		Py_CLEAR(self->redelivered_to);
+	return result < 0 ? -1 : 0;
+}
+
+static PyObject *get_redelivered(PyObject *object, void *Py_UNUSED(closure))
+{
+	struct queue_object *self = (struct queue_object *)object;
+	if (!self->redelivered_to)
+		Py_RETURN_FALSE;
+	PyObject *number = thread_number();
+	int found = number ? PySet_Contains(self->redelivered_to, number) : -1;
+	Py_XDECREF(number);
+	return found < 0 ? NULL : PyBool_FromLong(found);
+}
+
 /* ---- ending ---- */
 
 static PyObject *queue_close(PyObject *object, PyObject *none)
@@ -259,6 +291,7 @@ static void queue_drop(PyObject *object)
 	struct queue_object *self = (struct queue_object *)object;
 	Py_CLEAR(self->on_error);
 	Py_CLEAR(self->late_error);
+	Py_CLEAR(self->redelivered_to);
 }
 
 static int queue_clear(PyObject *object)
@@ -301,8 +334,6 @@ static PyMemberDef members[] = {
      "max_bytes($self)\n--\n\nBytes it holds; 0: no limit."},
 	{"_maxsize", T_ULONGLONG, offsetof(struct queue_object, max_items), READONLY,
      "_maxsize($self)\n--\n\nObjects it holds; 0: no limit."},
-	{"redelivered", T_BOOL, offsetof(struct queue_object, redelivered), READONLY,
-     "redelivered($self)\n--\n\nTrue if the object that was got last had been got before, by a process that was killed."},
 	{"_used", T_BOOL, offsetof(struct queue_object, used), READONLY,
      "_used($self)\n--\n\nTrue if something was put in this process."},
 	{"_closed", T_BOOL, offsetof(struct queue_object, closed), READONLY, "_closed($self)\n--\n\nTrue after close()."},
@@ -311,10 +342,19 @@ static PyMemberDef members[] = {
 	{0},
 };
 
+static PyGetSetDef attributes[] = {
+	{"redelivered", get_redelivered, NULL,
+     "redelivered($self)\n--\n\nTrue if the object that this thread got last had been got before, by a process that was "
+     "killed.",
+     NULL},
+	{0},
+};
+
 static PyType_Slot base_slots[] = {
 	{Py_tp_doc, "What all queues have in common."},
 	{Py_tp_methods, common_methods},
 	{Py_tp_members, members},
+	{Py_tp_getset, attributes},
 	{Py_tp_traverse, queue_traverse},
 	{Py_tp_clear, queue_clear},
 	{Py_tp_dealloc, queue_dealloc},

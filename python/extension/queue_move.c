@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Putting and getting. */
-#include <time.h>
-
 #include "arguments.h"
 #include "errors.h"
 #include "queue.h"
@@ -24,17 +22,7 @@ static tutti_err try_put(void *context, tutti_time timeout)
 	                            timeout);
 }
 
-static tutti_err try_commit(void *context, tutti_time timeout) { return tutti_queue_put_commit(context, timeout); }
-
-/* Without the GIL. */
-static void copy_parts(unsigned char *to, const struct outgoing *out)
-{
-	for (size_t i = 0; i < out->count; to += out->parts[i++].size)
-		if (out->parts[i].size)
-			memcpy(to, out->parts[i].data, out->parts[i].size);
-}
-
-static void raise_for_put(struct queue_object *self, int err)
+void queue_raise_for_put(struct queue_object *self, int err)
 {
 	if (py_is_not_yet(err))
 		PyErr_SetString(self->shared.state->queue_full, tutti_last_error());
@@ -42,46 +30,17 @@ static void raise_for_put(struct queue_object *self, int err)
 		py_raise(self->shared.state, (tutti_err)err);
 }
 
-/* A large message: copied once, without the GIL, then offered until there is room. */
-static int put_draft(struct queue_object *self, const struct outgoing *out, tutti_time timeout)
-{
-	tutti_draft draft;
-	int err;
-	Py_BEGIN_ALLOW_THREADS;
-	err = (int)tutti_queue_put_begin(queue_of(self), &draft, out->size);
-	if (err == TUTTI_OK)
-		copy_parts(draft.data, out);
-	Py_END_ALLOW_THREADS;
-	if (err == TUTTI_OK) {
-		draft.encoding = (uint32_t)out->encoding;
-		err = py_wait(try_commit, &draft, timeout);
-		if (err < 0) {
-			PyObject *type, *value, *traceback;
-			PyErr_Fetch(&type, &value, &traceback);
-			tutti_queue_put_abort(&draft);
-			PyErr_Restore(type, value, traceback);
-		}
-	}
-	if (err > 0) {
-		raise_for_put(self, err);
-		tutti_queue_put_abort(&draft);
-	}
-	return err == TUTTI_OK ? 0 : -1;
-}
-
-static int put_encoded(struct queue_object *self, const struct outgoing *out, tutti_time timeout)
+int queue_put_encoded(struct queue_object *self, const struct outgoing *out, tutti_time timeout)
 {
 	struct put_attempt attempt = {queue_of(self), out};
-	if (out->size >= COPY_WITHOUT_GIL && out->carried_count == 0)
-		return put_draft(self, out, timeout);
-	int err = py_wait(try_put, &attempt, timeout);
+	int err = (out->size < COPY_WITHOUT_GIL ? py_wait : py_wait_without_gil)(try_put, &attempt, timeout);
 	if (err > 0)
-		raise_for_put(self, err);
+		queue_raise_for_put(self, err);
 	return err == TUTTI_OK ? 0 : -1;
 }
 
 /* Letter mode: an object that cannot be pickled is reported, as the feeder thread did it, and left out. */
-static int report(struct queue_object *self, PyObject *object)
+int queue_report(struct queue_object *self, PyObject *object)
 {
 	PyObject *type, *value, *traceback;
 	if (!self->on_error || !PyErr_ExceptionMatches(PyExc_Exception))
@@ -105,11 +64,11 @@ int queue_put_object(struct queue_object *self, PyObject *object, tutti_time tim
 		return -1;
 	int result = message_encode(&self->shared.state->messages, object, &out);
 	if (result < 0)
-		result = report(self, object);
+		result = queue_report(self, object);
 	else if (self->closed) /* pickling runs foreign code, which may have closed it */
 		result = queue_enter(self);
 	else
-		result = put_encoded(self, &out, timeout);
+		result = queue_put_encoded(self, &out, timeout);
 	self->used = true;
 	outgoing_clear(&out);
 	queue_leave(self);
@@ -161,8 +120,9 @@ PyObject *queue_get_object(struct queue_object *self, tutti_time timeout)
 	else
 		err = py_wait(try_get, &attempt, timeout);
 	PyObject *result = NULL;
-	if (err == TUTTI_OK) {
-		self->redelivered = message.redelivered;
+	if (err == TUTTI_OK && queue_note_redelivered(self, message.redelivered) < 0) {
+		tutti_message_release(&message);
+	} else if (err == TUTTI_OK) {
 		result = message_decode(&self->shared.state->messages, &message);
 	} else if (err > 0) {
 		raise_for_get(self, (tutti_err)err);
@@ -175,7 +135,7 @@ PyObject *queue_get_object(struct queue_object *self, tutti_time timeout)
 
 static const char *const put_names[] = {"obj", "block", "timeout"};
 
-static int times_of(PyObject *block, PyObject *seconds, tutti_time *timeout)
+int queue_times_of(PyObject *block, PyObject *seconds, tutti_time *timeout)
 {
 	int flag = py_flag(block, 1);
 	return flag < 0 ? -1 : py_block_timeout(flag, seconds, timeout);
@@ -195,7 +155,7 @@ static PyObject *queue_put(PyObject *object, PyObject *const *given, Py_ssize_t 
 	if (count == 1 && !keywords)
 		return put_and_return((struct queue_object *)object, given[0], TUTTI_FOREVER);
 	if (py_arguments("put", put_names, 3, given, count, keywords, values) < 0 ||
-	    py_required("put", "obj", values[0]) < 0 || times_of(values[1], values[2], &timeout) < 0)
+	    py_required("put", "obj", values[0]) < 0 || queue_times_of(values[1], values[2], &timeout) < 0)
 		return NULL;
 	return put_and_return((struct queue_object *)object, values[0], timeout);
 }
@@ -217,7 +177,7 @@ static PyObject *queue_get(PyObject *object, PyObject *const *given, Py_ssize_t 
 	if (count == 0 && !keywords)
 		return queue_get_object((struct queue_object *)object, TUTTI_FOREVER);
 	if (py_arguments("get", put_names + 1, 2, given, count, keywords, values) < 0 ||
-	    times_of(values[0], values[1], &timeout) < 0)
+	    queue_times_of(values[0], values[1], &timeout) < 0)
 		return NULL;
 	return queue_get_object((struct queue_object *)object, timeout);
 }
@@ -232,119 +192,6 @@ static PyObject *queue_get_forever(PyObject *object, PyObject *none)
 {
 	(void)none;
 	return queue_get_object((struct queue_object *)object, TUTTI_FOREVER);
-}
-
-/* ---- many at once ---- */
-
-static int64_t nanoseconds(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-static tutti_time left_until(int64_t deadline)
-{
-	int64_t now = deadline == TUTTI_FOREVER ? 0 : nanoseconds();
-	return deadline == TUTTI_FOREVER ? TUTTI_FOREVER : now < deadline ? deadline - now : TUTTI_NOW;
-}
-
-static int64_t deadline_after(tutti_time timeout)
-{
-	int64_t now = nanoseconds();
-	return timeout > INT64_MAX - now ? TUTTI_FOREVER : now + timeout;
-}
-
-/* True if the exception only says that the time was over after some were in: then the count says it better. */
-static bool is_part_of_many(struct queue_object *self, Py_ssize_t done)
-{
-	if (done == 0 || !PyErr_ExceptionMatches(self->shared.state->queue_full))
-		return false;
-	PyErr_Clear();
-	return true;
-}
-
-static PyObject *queue_put_many(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
-{
-	static const char *const names[] = {"objects", "block", "timeout"};
-	struct queue_object *self = (struct queue_object *)object;
-	PyObject *values[3], *item = NULL;
-	tutti_time timeout;
-	Py_ssize_t done = 0;
-	if (py_arguments("put_many", names, 3, given, count, keywords, values) < 0 ||
-	    py_required("put_many", "objects", values[0]) < 0 || times_of(values[1], values[2], &timeout) < 0)
-		return NULL;
-	PyObject *iterator = PyObject_GetIter(values[0]);
-	int64_t deadline = deadline_after(timeout);
-	int result = iterator ? 0 : -1;
-	while (result == 0 && (item = PyIter_Next(iterator)) != NULL) {
-		result = queue_put_object(self, item, left_until(deadline));
-		done += result == 0;
-		Py_DECREF(item);
-	}
-	Py_XDECREF(iterator);
-	if (PyErr_Occurred() && !is_part_of_many(self, done))
-		return NULL;
-	return PyLong_FromSsize_t(done);
-}
-
-/* The messages that are there, behind the first. What went wrong with one of them is told by the next get. */
-static int get_the_rest(struct queue_object *self, PyObject *list, Py_ssize_t most)
-{
-	PyObject *type, *value, *traceback;
-	while (PyList_GET_SIZE(list) < most && tutti_queue_size(queue_of(self))) {
-		PyObject *item = queue_get_object(self, TUTTI_NOW);
-		if (!item)
-			break;
-		int appended = PyList_Append(list, item);
-		Py_DECREF(item);
-		if (appended < 0)
-			return -1;
-	}
-	if (!PyErr_Occurred() || PyErr_ExceptionMatches(self->shared.state->queue_empty) ||
-	    PyErr_ExceptionMatches(self->shared.state->shut_down)) {
-		PyErr_Clear();
-		return 0;
-	}
-	if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) { /* not one of the messages': raised as soon as we are back */
-		PyErr_Clear();
-		PyErr_SetInterrupt();
-		return 0;
-	}
-	PyErr_Fetch(&type, &value, &traceback);
-	PyErr_NormalizeException(&type, &value, &traceback);
-	Py_XSETREF(self->late_error, value);
-	Py_XDECREF(type);
-	Py_XDECREF(traceback);
-	return 0;
-}
-
-static PyObject *queue_get_many(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
-{
-	static const char *const names[] = {"limit", "block", "timeout"};
-	struct queue_object *self = (struct queue_object *)object;
-	PyObject *values[3], *list = PyList_New(0);
-	tutti_time timeout;
-	if (!list || py_arguments("get_many", names, 3, given, count, keywords, values) < 0 ||
-	    py_required("get_many", "limit", values[0]) < 0 || times_of(values[1], values[2], &timeout) < 0) {
-		Py_XDECREF(list);
-		return NULL;
-	}
-	Py_ssize_t most = PyNumber_AsSsize_t(values[0], PyExc_OverflowError);
-	if (most < 1 && !PyErr_Occurred())
-		PyErr_SetString(PyExc_ValueError, "get_many() takes a limit of at least 1");
-	PyObject *first = PyErr_Occurred() ? NULL : queue_get_object(self, timeout);
-	int result = first ? PyList_Append(list, first) : -1;
-	Py_XDECREF(first);
-	if (result == 0 && queue_enter(self) == 0) {
-		result = get_the_rest(self, list, most);
-		queue_leave(self);
-	} else if (result == 0) {
-		PyErr_Clear(); /* another thread has closed it meanwhile: the first message is ours all the same */
-	}
-	if (result < 0)
-		Py_CLEAR(list);
-	return list;
 }
 
 static PyObject *queue_room_fileno(PyObject *object, PyObject *Py_UNUSED(none))

@@ -49,9 +49,10 @@ void py_shared_close(PyObject *self)
 	struct py_shared *shared = (struct py_shared *)self;
 	if (!shared->object)
 		return;
+	void *object = shared->object;
 	unlink_from(shared);
-	py_close_after_forks(shared->state, shared->kind->close, shared->object);
-	shared->object = NULL;
+	shared->object = NULL; /* before it is closed, which may wait and let other threads run */
+	py_close_after_forks(shared->state, shared->kind->close, object);
 }
 
 int py_shared_is_fresh(PyObject *self)

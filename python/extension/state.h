@@ -70,6 +70,7 @@ int py_add_object(PyObject *module, const char *name, PyObject *value);
 
 /* What each file adds to the module, in this order: 0, or -1 with an exception. One line for each file. */
 #define PY_PARTS(X)                                                                                                    \
+	X(waits)                                                                                                           \
 	X(errors)                                                                                                          \
 	X(shared)                                                                                                          \
 	X(forks)                                                                                                           \

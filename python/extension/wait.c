@@ -35,12 +35,19 @@ static tutti_time next_slice(int64_t deadline)
 	return left < SLICE ? left : SLICE;
 }
 
+static int attempt_without_gil(py_attempt attempt, void *context, tutti_time timeout)
+{
+	int answer;
+	Py_BEGIN_ALLOW_THREADS;
+	answer = (int)attempt(context, timeout);
+	Py_END_ALLOW_THREADS;
+	return answer;
+}
+
 static int wait_in_slices(py_attempt attempt, void *context, int64_t deadline, int answer)
 {
 	for (tutti_time slice; (slice = next_slice(deadline)) > 0;) {
-		Py_BEGIN_ALLOW_THREADS;
-		answer = (int)attempt(context, slice);
-		Py_END_ALLOW_THREADS;
+		answer = attempt_without_gil(attempt, context, slice);
 		if (!py_is_not_yet(answer))
 			return answer;
 		if (PyErr_CheckSignals() < 0)
@@ -55,6 +62,83 @@ int py_wait(py_attempt attempt, void *context, tutti_time timeout)
 	if (timeout <= 0 || !py_is_not_yet(answer))
 		return answer;
 	return wait_in_slices(attempt, context, py_deadline(timeout), answer);
+}
+
+int py_wait_without_gil(py_attempt attempt, void *context, tutti_time timeout)
+{
+	int answer = attempt_without_gil(attempt, context, TUTTI_NOW);
+	if (timeout <= 0 || !py_is_not_yet(answer))
+		return answer;
+	return wait_in_slices(attempt, context, py_deadline(timeout), answer);
+}
+
+/* --- sleeping with the GIL ---------------------------------------------------------------------------------- */
+
+/* Also false in threads that Python does not know. */
+static bool has_gil(void)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+	return PyThreadState_GetUnchecked() != NULL;
+#elif PY_VERSION_HEX >= 0x030c0000
+	return _PyThreadState_UncheckedGet() != NULL;
+#else
+	PyThreadState *own = PyGILState_GetThisThreadState();
+	return own && own == _PyThreadState_UncheckedGet(); /* the state of whoever has it */
+#endif
+}
+
+static void *give_gil_up(void) { return has_gil() ? PyEval_SaveThread() : NULL; }
+
+static void take_gil_again(void *thread)
+{
+	if (thread)
+		PyEval_RestoreThread(thread);
+}
+
+/* The one that this thread is in, the innermost if they are nested; NULL while Python code runs. */
+static _Thread_local struct py_long_wait *current_wait;
+
+void py_long_wait_begin(struct py_long_wait *wait)
+{
+	*wait = (struct py_long_wait){.outer = current_wait, .thread = PyEval_SaveThread()};
+	current_wait = wait;
+}
+
+void py_long_wait_end(struct py_long_wait *wait)
+{
+	current_wait = wait->outer;
+	PyEval_RestoreThread(wait->thread);
+}
+
+void py_long_wait_pause(struct py_long_wait *wait)
+{
+	current_wait = NULL;
+	PyEval_RestoreThread(wait->thread);
+}
+
+void py_long_wait_go_on(struct py_long_wait *wait)
+{
+	wait->thread = PyEval_SaveThread();
+	current_wait = wait;
+}
+
+/* Called by the core now and then in each wait of this thread. */
+static bool is_interrupted(void)
+{
+	struct py_long_wait *wait = current_wait;
+	if (!wait || wait->raised)
+		return wait != NULL;
+	py_long_wait_pause(wait);
+	wait->raised = PyErr_CheckSignals() < 0;
+	py_long_wait_go_on(wait);
+	return wait->raised;
+}
+
+int py_add_waits(PyObject *Py_UNUSED(module))
+{
+	static const tutti_wait_hooks hooks = {give_gil_up, take_gil_again, is_interrupted};
+	tutti_wait_hooks_set(&hooks);
+	return 0;
 }
 
 int py_timeout(PyObject *seconds, tutti_time *timeout)

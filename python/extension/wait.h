@@ -6,6 +6,10 @@
  * release it and wait in slices, so that a signal that another thread took is noticed too. After a
  * signal (TUTTI_EINTR) and after each slice Python's handlers run; if none raises, the wait goes on
  * to the same absolute deadline (PEP 475).
+ *
+ * Whatever else is called with the GIL may sleep for a moment, or for as long as another process is stopped in
+ * the middle of an operation (a release, task_done, the first try). The core's hooks give the GIL up for each such
+ * sleep: so any call of the core lets other threads run, and what the GIL guards must be in order before it.
  */
 #ifndef TUTTI_PYTHON_WAIT_H
 #define TUTTI_PYTHON_WAIT_H
@@ -30,6 +34,25 @@ static inline bool py_is_not_yet(int answer)
  * tutti_err; tutti_last_error() has its text), or -1 if a signal handler raised an exception.
  */
 int py_wait(py_attempt attempt, void *context, tutti_time timeout);
+
+/* The same for attempts that take long when they succeed, as a large copy does: the first is without the GIL too. */
+int py_wait_without_gil(py_attempt attempt, void *context, tutti_time timeout);
+
+/*
+ * A wait that cannot be cut into slices: one that gives up its place at the end of each. Between begin and end the
+ * thread has no GIL. The core asks four times a second whether to go on: then Python's handlers run, and if one of
+ * them raises the core is told that the wait is over (TUTTI_EINTR), and `raised` says that an exception is set. Pause
+ * and go_on: around Python code that the core calls meanwhile.
+ */
+struct py_long_wait {
+	struct py_long_wait *outer;
+	PyThreadState *thread;
+	bool raised;
+};
+void py_long_wait_begin(struct py_long_wait *wait);
+void py_long_wait_end(struct py_long_wait *wait);
+void py_long_wait_pause(struct py_long_wait *wait);
+void py_long_wait_go_on(struct py_long_wait *wait);
 
 /* The moment, on the monotonic clock, when a timeout that begins now ends; and how long that still is. */
 int64_t py_deadline(tutti_time timeout);

@@ -230,7 +230,7 @@ static tutti_err join(tutti_arena *arena, tutti_arena **result)
 uint32_t tutti__rejoin(tutti_arena *arena)
 {
 	/* Its own mutex: wiped by the fork, so never locked by a thread that was not copied. */
-	pthread_mutex_lock(&arena->local->mutex);
+	tutti__mutex_lock(&arena->local->mutex);
 	uint32_t id = load_acquire(&arena->local->id); /* another thread may have been faster */
 	if (id == 0) {
 		id = tutti__member_join(arena);
@@ -298,7 +298,7 @@ tutti_err tutti_arena_default(tutti_arena **arena)
 	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 	tutti_err err = TUTTI_OK;
 	if (!__atomic_load_n(&default_arena, __ATOMIC_ACQUIRE)) {
-		pthread_mutex_lock(&mutex);
+		tutti__mutex_lock(&mutex);
 		tutti_arena *made;
 		if (!default_arena && (err = tutti_arena_open(&made, NULL)) == TUTTI_OK)
 			__atomic_store_n(&default_arena, made, __ATOMIC_RELEASE);

@@ -34,7 +34,7 @@ static bool lock_caches(struct tutti__local *local)
 {
 	if (__libc_single_threaded)
 		return false;
-	pthread_mutex_lock(&local->mutex);
+	tutti__mutex_lock(&local->mutex);
 	return true;
 }
 

@@ -327,7 +327,7 @@ tutti_err tutti__reference_renew(struct tutti__reference *reference, uint32_t id
 	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* two threads of the child may come at once */
 	tutti_arena *arena = reference->arena;
 	tutti_err err = TUTTI_OK;
-	pthread_mutex_lock(&mutex);
+	tutti__mutex_lock(&mutex);
 	if (load_relaxed(&reference->member) != id) {
 		bool lives = load_relaxed(&reference->member) != 0 &&
 		             load_acquire(tutti__block_owner(arena, reference->offset)) == TUTTI__SHARED;

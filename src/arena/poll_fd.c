@@ -144,17 +144,22 @@ static tutti_err find_helper(tutti_arena *arena, uint32_t member, struct helper 
 	return TUTTI_OK;
 }
 
-/* With tutti__poll_mutex: ends the thread of a helper without sources. */
-static void stop_helper(struct helper *helper)
+/* With tutti__poll_mutex. */
+static void unlist_helper(struct helper *helper)
 {
 	for (struct helper **link = &helpers; *link; link = &(*link)->next)
 		if (*link == helper) {
 			*link = helper->next;
-			break;
+			return;
 		}
+}
+
+/* Ends the thread of a helper without sources, which nobody finds any more. It may be recovering somebody: without a mutex. */
+static void stop_helper(struct helper *helper)
+{
 	atomic_store(&helper->stop, true);
 	tutti__station_poke(helper->poller.arena, helper->poller.station);
-	pthread_join(helper->thread, NULL);
+	tutti__thread_join(helper->thread);
 	tutti__poller_fini(&helper->poller);
 	free(helper);
 }
@@ -225,8 +230,10 @@ void tutti__poll_descriptor_close(struct tutti__poll_descriptor *descriptor)
 	bool last = helper->poller.source_count == 0;
 	pthread_mutex_unlock(&helper->poller.mutex);
 	if (last)
-		stop_helper(helper);
+		unlist_helper(helper);
 	pthread_mutex_unlock(&tutti__poll_mutex);
+	if (last)
+		stop_helper(helper);
 	close(descriptor->fd);
 	free(descriptor);
 }

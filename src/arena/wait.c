@@ -167,6 +167,8 @@ tutti_err tutti__wait_sleep(const struct tutti__waiting *waiting, atomic_u32 *wo
 	if (rc == ETIMEDOUT) {
 		bool ready = look_after_tick(waiting);
 		tutti__look_after_the_dead(waiting->arena);
+		if (!last && !ready && tutti__wait_is_interrupted())
+			return TUTTI_EINTR;
 		/* Once more before it gives up: the waker may have died before its wake. */
 		return last && !ready && !waiting->is_ready(waiting->context) ? TUTTI_ETIMEDOUT : TUTTI_OK;
 	}
@@ -180,6 +182,8 @@ tutti_err tutti__wait_at(const struct tutti__waiting *waiting, struct tutti__wai
 	/* Mark first, then look: whoever stores after our look sees the mark (its side: store, full barrier, look). */
 	uint32_t word = fetch_or_acq_rel(&point->word, 1) | 1;
 	fence_after_rmw();
+	if (waiting->before_sleep)
+		waiting->before_sleep(waiting->context);
 	if (waiting->is_ready(waiting->context))
 		return TUTTI_OK;
 	tutti_err err = tutti__wait_sleep(waiting, &point->word, word);

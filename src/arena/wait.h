@@ -54,6 +54,7 @@ struct tutti__waiting {
 	struct tutti__wait_hints *hints;
 	uint64_t object; /* offset, shown to lookers-on */
 	bool (*is_ready)(void *context); /* looks without changing anything; may be wrong, the caller looks again */
+	void (*before_sleep)(void *context); /* NULL, or called after the mark and before the last look */
 	void *context;
 	int64_t deadline; /* absolute */
 	int64_t tick; /* ns between wakes while sleeping; 0: 250 ms */

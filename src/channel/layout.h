@@ -82,6 +82,8 @@ struct tutti__queue {
 	/* What the getters had done when the putters last looked: the least that they have done by now. */
 	atomic_u64 seen_count, seen_bytes;
 	struct tutti__wait_hints room_hints;
+	/* No putter that sleeps for room wants fewer bytes than this: put.c. UINT64_MAX: none sleeps. */
+	atomic_u64 least_wanted;
 	/* Written by getters. */
 	alignas(64) struct tutti__latch get_latch;
 	struct tutti__progress got;

@@ -61,11 +61,14 @@ static bool is_bounded(const struct tutti__queue *shared)
 	return shared->max_items != UINT64_MAX || shared->max_bytes != UINT64_MAX;
 }
 
+/* A put counts a moment after its message can be got: who looks without the latch may see more got than put. */
+static uint64_t difference(uint64_t put, uint64_t got) { return put > got ? put - got : 0; }
+
 /* If the getters have got `count` messages with `bytes`. */
 static bool fits(const struct tutti__queue *shared, uint64_t size, uint64_t count, uint64_t bytes)
 {
-	uint64_t items = load_relaxed(&shared->put.count) - count;
-	bytes = load_relaxed(&shared->put.bytes) - bytes;
+	uint64_t items = difference(load_relaxed(&shared->put.count), count);
+	bytes = difference(load_relaxed(&shared->put.bytes), bytes);
 	return items < shared->max_items &&
 	       (items == 0 || (bytes <= shared->max_bytes && size <= shared->max_bytes - bytes));
 }
@@ -229,14 +232,51 @@ static tutti_err fail_shut(const struct tutti__queue *shared)
 	return tutti__fail(TUTTI_ESHUTDOWN, "queue \"%s\" was shut down: it takes no more messages.", shared->object.name);
 }
 
+/*
+ * Room for one of several sleepers. A get wakes one putter, for which the room may be too small, though it would do
+ * for another's message. So each says what it wants before it sleeps (mark, want, look), and `least_wanted` is the
+ * least of that, or less: those that leave do not take theirs back. Who was woken and leaves room of that size behind
+ * passes it on: after its put by waking one; with room that does not do for itself by waking all, once: the word
+ * begins anew, and each that sleeps again says what it wants. So room that does for nobody is not passed on from one
+ * to the next for ever.
+ *
+ * Nobody is forgotten: who says what it wants after another has read the word looks for room after that, and sees
+ * what the other saw. Who is killed between the word and the wakes costs the sleepers a tick, as everywhere.
+ */
 struct room_question {
-	const struct tutti__queue *shared;
+	struct tutti__queue *shared;
 	uint64_t size;
 };
 
 bool tutti__queue_has_room(const struct tutti__queue *shared, uint64_t size)
 {
 	return load_acquire(&shared->is_shut) || has_room(shared, size);
+}
+
+static bool has_room_for_another(const struct tutti__queue *shared)
+{
+	return has_room(shared, load_relaxed(&shared->least_wanted)); /* relaxed: both sides have a full barrier before */
+}
+
+static void say_what_is_wanted(struct tutti__queue *shared, uint64_t size)
+{
+	uint64_t least = load_relaxed(&shared->least_wanted);
+	while (size < least && !cas_u64(&shared->least_wanted, least, size))
+		least = load_relaxed(&shared->least_wanted);
+	fence_seq_cst();
+}
+
+/* Ours may have been the wake, or our spinning may have spared one, for room that another could use. */
+static void before_sleep(void *context)
+{
+	struct room_question *question = context;
+	struct tutti__queue *shared = question->shared;
+	say_what_is_wanted(shared, question->size);
+	if (has_room(shared, question->size) || !has_room_for_another(shared))
+		return;
+	exchange_acq_rel(&shared->least_wanted, UINT64_MAX);
+	fence_after_rmw();
+	tutti__wake_all(&shared->room); /* us too: we come back here, and say again what we want */
 }
 
 static bool room_is_ready(void *context)
@@ -253,6 +293,7 @@ static tutti_err wait_for_room(tutti_queue *queue, uint64_t size, int64_t deadli
 	                                 .hints = &queue->shared->room_hints,
 	                                 .object = queue->reference.offset,
 	                                 .is_ready = room_is_ready,
+	                                 .before_sleep = before_sleep,
 	                                 .context = &question,
 	                                 .deadline = deadline};
 	if (timeout <= 0)
@@ -289,7 +330,7 @@ static enum append_result append_some(tutti_arena *arena, struct tutti__queue *s
 static void pass_on(struct tutti__queue *shared)
 {
 	tutti__promise_kept(&shared->room_hints);
-	if (has_room(shared, 1))
+	if (has_room_for_another(shared))
 		tutti__wake_one(&shared->room, &shared->room_hints);
 }
 
@@ -374,6 +415,15 @@ static tutti_err measure(const tutti_queue *queue, struct tutti__letter *letter)
 	return tutti__check_message_size(queue->shared, letter->size);
 }
 
+/* What is left of `timeout` until the deadline that was made of it. */
+static tutti_time time_left(int64_t deadline, tutti_time timeout)
+{
+	if (timeout <= 0 || timeout == TUTTI_FOREVER)
+		return timeout;
+	int64_t left = deadline - tutti__os.clock_now();
+	return left > 0 ? left : TUTTI_NOW;
+}
+
 /* Fills in size and, for a large message, a block with its bytes. */
 static tutti_err prepare(tutti_queue *queue, struct tutti__letter *letter, tutti_time timeout)
 {
@@ -402,11 +452,55 @@ static tutti_err put_one(tutti_queue *queue, const struct tutti__letter *letter,
 	return err;
 }
 
+/*
+ * Waits until there seems to be room, before a message is copied: else who tries again and again would copy it each
+ * time. *waited: pass_on() is due, as ours may have been the wake for others' room.
+ */
+static tutti_err await_room(tutti_queue *queue, uint64_t size, int64_t deadline, tutti_time timeout, bool *waited)
+{
+	tutti_err err = TUTTI_OK;
+	struct tutti__queue *shared = queue->shared;
+	while (!err && !has_room(shared, size)) {
+		if (load_acquire(&shared->is_shut))
+			return fail_shut(shared);
+		*waited = true;
+		err = wait_for_room(queue, size, deadline, timeout);
+	}
+	return err;
+}
+
+/* A message that is large, or carries handles: room first, then the copy. Another putter may be faster all the same. */
+static tutti_err put_large(tutti_queue *queue, struct tutti__letter *letter, const tutti_handle *carried,
+                           size_t carried_count, tutti_time timeout)
+{
+	tutti_err err = TUTTI_OK;
+	bool waited = false;
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout);
+	if (tutti__use(&queue->reference, &err) == 0)
+		return err;
+	err = await_room(queue, letter->size, deadline, timeout, &waited);
+	if (!err && carried_count)
+		err = prepare_parcel(queue, letter, carried, carried_count, time_left(deadline, timeout));
+	else if (!err)
+		err = prepare(queue, letter, time_left(deadline, timeout));
+	if (!err)
+		err = put_one(queue, letter, time_left(deadline, timeout));
+	if (waited)
+		pass_on(queue->shared);
+	return err;
+}
+
 tutti_err tutti_queue_put_gather(tutti_queue *queue, const tutti_view *parts, size_t count, tutti_encoding encoding,
                                  tutti_time timeout)
 {
 	struct tutti__letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
-	tutti_err err = prepare(queue, &letter, timeout);
+	tutti_err err = measure(queue, &letter);
+	if (unlikely(err))
+		return err;
+	if (unlikely(letter.size > TUTTI__INLINE_MAX))
+		return put_large(queue, &letter, NULL, 0, timeout);
+	if (unlikely(queue->shared->is_joinable))
+		err = prepare_parcel(queue, &letter, NULL, 0, timeout);
 	return err ? err : put_one(queue, &letter, timeout);
 }
 
@@ -420,9 +514,7 @@ tutti_err tutti_queue_put_with(tutti_queue *queue, const tutti_view *parts, size
 		return tutti__fail(TUTTI_EINVAL, "a message carries at most %d handles, not %zu. Send several.",
 		                   TUTTI__CARRIED_MAX, carried_count);
 	tutti_err err = measure(queue, &letter);
-	if (!err)
-		err = prepare_parcel(queue, &letter, carried, carried_count, timeout);
-	return err ? err : put_one(queue, &letter, timeout);
+	return err ? err : put_large(queue, &letter, carried, carried_count, timeout);
 }
 
 tutti_err tutti_queue_put(tutti_queue *queue, const void *data, size_t size, tutti_time timeout)
@@ -432,14 +524,15 @@ tutti_err tutti_queue_put(tutti_queue *queue, const void *data, size_t size, tut
 }
 
 /* One latch for up to BATCH messages. */
-static tutti_err put_batch(tutti_queue *queue, const tutti_view *messages, size_t count, size_t *done,
-                           tutti_time timeout)
+static tutti_err put_batch(tutti_queue *queue, const tutti_view *messages, const tutti_encoding *encodings,
+                           size_t count, size_t *done, tutti_time timeout)
 {
 	struct tutti__letter letters[BATCH];
 	size_t ready = 0;
 	tutti_err err = TUTTI_OK;
 	while (ready < count && !err) {
-		letters[ready] = (struct tutti__letter){.parts = &messages[ready], .count = 1};
+		uint32_t encoding = encodings ? (uint32_t)encodings[ready] : TUTTI_RAW;
+		letters[ready] = (struct tutti__letter){.parts = &messages[ready], .count = 1, .encoding = encoding};
 		err = prepare(queue, &letters[ready], timeout);
 		ready += err == TUTTI_OK;
 	}
@@ -450,20 +543,26 @@ static tutti_err put_batch(tutti_queue *queue, const tutti_view *messages, size_
 	return put_err ? put_err : err;
 }
 
-tutti_err tutti_queue_put_many(tutti_queue *queue, const tutti_view *messages, size_t count, size_t *accepted,
-                               tutti_time timeout)
+tutti_err tutti_queue_put_many_encoded(tutti_queue *queue, const tutti_view *messages, const tutti_encoding *encodings,
+                                       size_t count, size_t *accepted, tutti_time timeout)
 {
 	size_t total = 0;
 	tutti_err err = TUTTI_OK;
-	int64_t deadline = tutti__deadline(timeout); /* one for all batches */
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout); /* one for all batches */
 	while (total < count && !err) {
 		size_t done = 0;
 		size_t batch = count - total < BATCH ? count - total : BATCH;
-		tutti_time left = deadline == INT64_MAX ? TUTTI_FOREVER : deadline - tutti__os.clock_now();
-		err = put_batch(queue, messages + total, batch, &done, timeout <= 0 || left < 0 ? TUTTI_NOW : left);
+		err = put_batch(queue, messages + total, encodings ? encodings + total : NULL, batch, &done,
+		                time_left(deadline, timeout));
 		total += done;
 	}
 	if (accepted)
 		*accepted = total;
 	return err;
+}
+
+tutti_err tutti_queue_put_many(tutti_queue *queue, const tutti_view *messages, size_t count, size_t *accepted,
+                               tutti_time timeout)
+{
+	return tutti_queue_put_many_encoded(queue, messages, NULL, count, accepted, timeout);
 }

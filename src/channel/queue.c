@@ -37,6 +37,7 @@ static tutti_err create(tutti_arena *arena, const tutti_queue_options *options, 
 		return err;
 	struct tutti__queue *shared = (struct tutti__queue *)object;
 	shared->max_items = bound(options->max_items);
+	store_relaxed(&shared->least_wanted, UINT64_MAX);
 	shared->max_bytes = bound(options->max_bytes);
 	shared->max_message = bound(options->max_message);
 	shared->is_joinable = options->joinable;

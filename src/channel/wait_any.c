@@ -74,7 +74,11 @@ static tutti_err poll_descriptors(struct list *list, size_t *ready, int64_t dead
 	if (list->descriptors > FEW && !(polls = malloc(list->descriptors * sizeof *polls)))
 		return tutti__fail(TUTTI_ENOMEM, "no memory to wait for %zu descriptors", list->descriptors);
 	tutti_err err = TUTTI_OK;
-	if (ppoll(polls, fill(list, polls), deadline == INT64_MAX ? NULL : &time, NULL) >= 0)
+	nfds_t count = fill(list, polls);
+	struct tutti__sleep sleep = tutti__sleep_begin();
+	int found = ppoll(polls, count, deadline == INT64_MAX ? NULL : &time, NULL);
+	tutti__sleep_end(sleep);
+	if (found >= 0)
 		err = read_answers(list, polls, ready);
 	else if (errno == EINTR)
 		err = tutti__fail(TUTTI_EINTR, "a signal handler ran while waiting for descriptors. Wait again.");

@@ -103,7 +103,9 @@ static tutti_err wait_for_descriptors(tutti_waitset *set, const struct tutti__wa
 	if (has_objects && tutti__wait_spin(waiting, &set->poller.station->point.partner))
 		return TUTTI_OK;
 	tutti__poll_refresh(&set->self); /* the helper lights its descriptor from now on */
+	struct tutti__sleep sleep = tutti__sleep_begin();
 	int count = epoll_wait(set->epoll, events, EVENTS, milliseconds_left(waiting->deadline, has_objects));
+	tutti__sleep_end(sleep);
 	if (count < 0)
 		return errno == EINTR ? TUTTI_EINTR : tutti__fail_system(errno, "cannot wait for descriptors");
 	if (count == 0) {

@@ -22,8 +22,10 @@ static int futex_wait(atomic_u32 *word, uint32_t expected, int64_t deadline)
 {
 	struct timespec until = {.tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
 	/* WAIT_BITSET takes an absolute time, so that an interrupted wait does not grow. Not PRIVATE: the word is shared. */
+	struct tutti__sleep sleep = tutti__sleep_begin();
 	long rc = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, deadline == INT64_MAX ? NULL : &until, NULL,
 	                  FUTEX_BITSET_MATCH_ANY);
+	tutti__sleep_end(sleep);
 	if (rc == 0 || errno == EAGAIN)
 		return 0;
 	return errno;

@@ -8,6 +8,7 @@
 #ifndef TUTTI_OS_OS_H
 #define TUTTI_OS_OS_H
 
+#include <pthread.h>
 #include <sched.h>
 #if __has_include(<sys/rseq.h>)
 #include <sys/rseq.h>
@@ -15,6 +16,7 @@
 #include <sys/types.h>
 
 #include <tutti/error.h>
+#include <tutti/wait.h>
 
 #include "os/atomics.h"
 
@@ -51,6 +53,23 @@ struct tutti__os_calls {
 };
 
 extern struct tutti__os_calls tutti__os;
+
+/*
+ * Around each sleep of a thread: calls the hooks of <tutti/wait.h>. At the end of a sleep a thread may wait for the
+ * lock of its language, whose holder may wait for a mutex of ours. So:
+ * - who may sleep under a mutex takes it by tutti__mutex_lock(), which lets go of that lock before it waits;
+ * - under a mutex that a fork takes, and under those taken by pthread_mutex_lock(), nothing sleeps.
+ */
+struct tutti__sleep {
+	const tutti_wait_hooks *hooks; /* those of its begin: they may change meanwhile */
+	void *given;
+};
+struct tutti__sleep tutti__sleep_begin(void);
+void tutti__sleep_end(struct tutti__sleep sleep); /* leaves errno alone */
+void tutti__mutex_lock(pthread_mutex_t *mutex);
+void tutti__thread_join(pthread_t thread);
+/* Asks the hook: true if the wait that the caller is in is to end with TUTTI_EINTR. */
+bool tutti__wait_is_interrupted(void);
 
 /* Fills in who the calling process is, except for the map addresses. */
 void tutti__identity_self(struct tutti__identity *identity);

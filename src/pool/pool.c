@@ -426,7 +426,7 @@ static void cancel_waiting(tutti_pool *pool)
 /* Ends every worker: those that are idle or become so by the shutdown; waits for them. */
 static void end_workers(tutti_pool *pool)
 {
-	pthread_mutex_lock(&pool->mutex);
+	tutti__mutex_lock(&pool->mutex);
 	pool->closing = true;
 	for (unsigned i = 0; pool->workers && i < pool->shared->worker_count; i++) {
 		while (pool->workers[i].process) {
@@ -466,7 +466,7 @@ tutti_err tutti_pool_kill(tutti_pool *pool)
 {
 	tutti_err err = tutti_queue_shutdown(pool->jobs);
 	cancel_waiting(pool);
-	pthread_mutex_lock(&pool->mutex);
+	tutti__mutex_lock(&pool->mutex);
 	pool->closing = true;
 	pool->killed = true;
 	for (unsigned i = 0; i < pool->shared->worker_count; i++)
@@ -507,7 +507,7 @@ tutti_err tutti_pool_drain(tutti_pool *pool, tutti_time timeout)
 int tutti_pool_worker(tutti_pool *pool, unsigned index)
 {
 	int pid = 0;
-	pthread_mutex_lock(&pool->mutex);
+	tutti__mutex_lock(&pool->mutex);
 	if (index < pool->shared->worker_count && pool->workers[index].process)
 		pid = tutti_process_pid(pool->workers[index].process);
 	pthread_mutex_unlock(&pool->mutex);

@@ -284,7 +284,7 @@ static int take_back(tutti_descriptor name)
 	}
 	pthread_mutex_unlock(&mutex);
 	if (ended)
-		pthread_join(thread, NULL);
+		tutti__thread_join(thread);
 	return fd;
 }
 

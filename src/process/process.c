@@ -288,7 +288,9 @@ tutti_err tutti_process_wait(tutti_process *process, tutti_exit *status, tutti_t
 			return tutti__fail(TUTTI_ETIMEDOUT, "process %d still runs.", process->pid);
 		/* Round up, so as not to spin through the last millisecond; with an upper bound that fits an int. */
 		int64_t milliseconds = left < 0 ? -1 : left / 1000000 + 1;
+		struct tutti__sleep sleep = tutti__sleep_begin();
 		int rc = poll(&poller, 1, milliseconds > 1000000 ? 1000000 : (int)milliseconds);
+		tutti__sleep_end(sleep);
 		if (rc < 0 && errno == EINTR)
 			return tutti__fail(TUTTI_EINTR, "a signal handler ran while waiting for process %d. Wait again.",
 			                   process->pid);

@@ -131,8 +131,10 @@ static tutti_err queue_up(tutti_barrier *barrier, struct party *party, uint64_t 
 	exchange_acq_rel(&party->entry->state, party->state);
 	fence_after_rmw();
 	tutti_err err = await(barrier, party, deadline);
-	if (err == TUTTI_ETIMEDOUT)
-		return tutti__fail(err, "barrier \"%s\": all parties of the round before are there, and its action runs on.",
+	if (err == TUTTI_ETIMEDOUT) /* for its caller as any other time-out of its own, though nobody else missed it */
+		return tutti__fail(TUTTI_EBROKEN,
+		                   "barrier \"%s\" is not broken, but time is up: all parties of the round before are there, "
+		                   "and its action runs on. Wait longer.",
 		                   barrier->shared->object.name);
 	return err;
 }

@@ -157,6 +157,56 @@ def test_keyboard_interrupt_does_not_break_it():
     until(lambda: threading.active_count() == 1)
 
 
+def test_one_party_too_many_whose_time_is_up():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def act():
+        begun.set()
+        assert go_on.wait(20)
+
+    barrier = tutti.Barrier(2, act)
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(barrier.wait()), daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(20)
+    with pytest.raises(threading.BrokenBarrierError, match="action runs on"):
+        barrier.wait(0.05)
+    assert not barrier.broken
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [0, 1]
+
+
+def test_an_interrupt_that_another_thread_took_ends_the_wait():
+    barrier, tell = tutti.Barrier(2), threading.Event()
+
+    def take_signal():
+        assert tell.wait(20)
+        until(lambda: barrier.n_waiting == 1)
+        signal.raise_signal(signal.SIGINT)  # the handler runs in the main thread, which sleeps on
+
+    thread = threading.Thread(target=take_signal, daemon=True)
+    thread.start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        tell.set()
+        barrier.wait(10)
+    assert time.monotonic() - begin < 8
+    assert not barrier.broken and barrier.n_waiting == 0
+    thread.join()
+
+
+def test_an_action_that_waits_elsewhere():
+    inner = tutti.Barrier(2)
+    outer = tutti.Barrier(2, lambda: inner.wait(20))
+    thread = threading.Thread(target=lambda: inner.wait(20), daemon=True)
+    thread.start()
+    assert sorted(in_threads(2, outer.wait)) == [0, 1]
+    thread.join()
+
+
 def test_a_handler_that_raises_nothing_does_not_end_the_wait():
     barrier, calls = tutti.Barrier(2), []
     old = signal.signal(signal.SIGALRM, lambda *args: calls.append(1))

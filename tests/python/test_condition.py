@@ -217,6 +217,92 @@ def test_keyboard_interrupt_ends_the_wait_with_the_lock_held(new):
     until(lambda: threading.active_count() == 1)
 
 
+class Interrupted(Exception):
+    pass
+
+
+class interrupting:
+    """``with interrupting() as raised``: SIGALRM raises Interrupted in the main thread, and `raised` grows."""
+
+    def __enter__(self):
+        def handler(*args):
+            self.raised.append(1)
+            raise Interrupted(len(self.raised))
+
+        self.raised = []
+        self.old = signal.signal(signal.SIGALRM, handler)
+        return self.raised
+
+    def __exit__(self, *args):
+        signal.signal(signal.SIGALRM, self.old)
+
+
+def hold_and_interrupt(condition, raised, out):
+    with condition:  # when the main thread waits
+        condition.notify()
+        threading.Event().wait(0.05)  # the main thread takes the lock again by now; if not, it is another test
+        os.kill(os.getpid(), signal.SIGALRM)
+        until(lambda: raised)
+        if out.wait(0.2):
+            raised.append("it came out without the lock")
+
+
+def test_an_interrupt_while_the_lock_is_taken_again_is_kept_until_it_is_held(new):
+    condition, out = new(), threading.Event()
+    with interrupting() as raised:
+        thread = threading.Thread(target=hold_and_interrupt, args=(condition, raised, out), daemon=True)
+        with condition:
+            thread.start()
+            with pytest.raises(Interrupted):
+                condition.wait(20)  # the other thread notifies, and keeps the lock
+            out.set()
+            assert condition._lock._is_mine() and condition._lock._count() == 1
+            assert waiters(condition) == 0
+        thread.join()
+        assert raised == [1]
+    assert not condition._lock.locked()
+
+
+def test_an_interrupt_in_wait_for_leaves_with_the_lock_held(new):
+    condition, out = new(), threading.Event()
+    with interrupting() as raised:
+        thread = threading.Thread(target=hold_and_interrupt, args=(condition, raised, out), daemon=True)
+        with condition:
+            thread.start()
+            with pytest.raises(Interrupted):
+                condition.wait_for(lambda: False, 20)
+            out.set()
+            assert condition._lock._is_mine() and condition._lock._count() == 1
+        thread.join()
+    assert not condition._lock.locked()
+
+
+def hold_until(condition, raised, out):
+    with condition:
+        condition.notify()
+        threading.Event().wait(0.05)
+        for number in range(2):
+            os.kill(os.getpid(), signal.SIGALRM)
+            until(lambda: len(raised) == number + 1)
+        assert out.wait(20)
+
+
+def test_a_second_interrupt_gives_the_lock_up(new):
+    condition, out = new(), threading.Event()
+    with interrupting() as raised:
+        thread = threading.Thread(target=hold_until, args=(condition, raised, out), daemon=True)
+        condition.acquire()
+        thread.start()
+        with pytest.raises(Interrupted) as error:
+            condition.wait(20)
+        assert not condition._lock._is_mine() and condition._lock.locked()
+        assert error.value.args == (2,) and error.value.__context__.args == (1,)
+        out.set()
+        thread.join()
+    with condition:
+        assert waiters(condition) == 0
+
+
 def test_a_handler_that_raises_nothing_loses_no_notification(new):
     condition = new()
     calls = []

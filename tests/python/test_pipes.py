@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+import tutti
 from tutti import connection, queues
 
 fork = multiprocessing.get_context("fork")
@@ -171,6 +172,29 @@ def test_sending_waits_for_room():
         first.send_bytes(bytes(60_000))
     receiver.join(SOON)
     assert received == [60_000] * 50
+
+
+def carrying(data):
+    return [tutti.Lock(), data]
+
+
+@pytest.mark.parametrize("wrap", [bytes, carrying])
+def test_a_large_object_is_copied_when_there_is_room(wrap):
+    def touched():
+        return tutti._tutti._arena_usage()["touched_bytes"]
+
+    first, second = connection.Pipe(max_bytes=100_000)
+    first.send_bytes(b"x" * 90_000)
+    obj = wrap(bytes(50_000_000))
+    before = touched()
+    thread = threading.Thread(target=first.send, args=(obj,))
+    thread.start()
+    thread.join(0.4)
+    assert thread.is_alive() and touched() < before + 50_000_000  # though it has tried several times
+    assert second.recv_bytes() == b"x" * 90_000
+    got = second.recv()
+    assert (got if wrap is bytes else got[1]) == bytes(50_000_000)
+    thread.join()
 
 
 def test_descriptor():

@@ -306,6 +306,90 @@ def test_many_at_once():
         q.get_many(1, block=False)
 
 
+def call_count():
+    return tutti._tutti.call_count()
+
+
+def test_a_list_goes_in_by_batches():
+    q = queues.Queue()
+    before = call_count()
+    objects = [(number, "x" * (number % 7)) for number in range(1000)]
+    assert q.put_many(objects) == 1000
+    assert call_count() - before < 20  # not one for each
+    assert q.get_many(1000) == objects
+    assert q.put_many(tuple(objects[:70])) == 70
+    assert q.get_many(1000) == objects[:70]
+
+
+def test_a_list_of_all_sizes_keeps_its_order():
+    q = queues.Queue()
+    objects = [1, b"x" * 100_000, "two", {3}, b"y" * 2_000_000, tutti.Lock(), 4, "z" * 5000] * 5
+    assert q.put_many(objects) == 40
+    got = q.get_many(40)
+    assert [type(one) for one in got] == [type(one) for one in objects]
+    assert all(one == other for one, other in zip(got, objects) if not isinstance(one, tutti.Lock))
+
+
+def test_a_list_that_does_not_fit_tells_how_many_are_in():
+    q = queues.Queue(50)
+    assert q.put_many(list(range(100)), timeout=0.05) == 50
+    with pytest.raises(queue.Full):
+        q.put_many([1, 2], block=False)
+    assert q.get_many(30) == list(range(30))
+    assert q.put_many([b"x" * 5000] * 10 + [0] * 100, block=False) == 30
+    assert q.get_many(100) == [*range(30, 50), *[b"x" * 5000] * 10, *[0] * 20]
+
+
+def test_a_list_with_an_object_that_does_not_pickle():
+    q = queues.Queue()
+    with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
+        q.put_many([*range(40), lambda: 0, 41])
+    assert q.get_many(100) == list(range(40))
+
+
+class ClosesInside:
+    def __init__(self, q):
+        self.q = q
+
+    def __reduce__(self):
+        self.q.close()
+        return int, (1,)
+
+
+def test_a_list_whose_pickling_closes_the_queue():
+    q = queues.Queue()
+    copy = pickle.loads(pickle.dumps(q))
+    with pytest.raises(ValueError, match="is closed"):
+        q.put_many([1, 2, ClosesInside(q), 3])
+    assert copy.get_many(10) == [1, 2]
+
+
+def test_an_interrupt_amid_put_many_keeps_what_is_in():
+    def handler(*_):
+        raise Interrupted
+
+    q = queues.Queue(40)
+    old = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(Interrupted):
+            q.put_many(list(range(100)))
+    finally:
+        signal.signal(signal.SIGALRM, old)
+    assert q.get_many(100) == list(range(40))
+
+
+def test_each_object_of_an_iterator_is_in_before_the_next_is_asked_for():
+    q = queues.Queue()
+
+    def produce():
+        for number in range(3):
+            yield number
+            assert q.get(timeout=SOON) == number
+
+    assert q.put_many(produce()) == 3
+
+
 class Unloadable:
     def __reduce__(self):
         return int, ("not a number",)
@@ -500,6 +584,26 @@ def test_a_killed_getters_item_is_given_back():
     q.put(1)
     q.get()
     assert not q.redelivered
+
+
+def test_redelivered_is_each_threads_own():
+    def get_and_die(q):
+        q.get()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    q = queues.JoinableQueue()
+    q.put("first")
+    in_child(get_and_die, q).join(SOON)
+    assert q.get(timeout=SOON) == "first" and q.redelivered
+    q.put("second")
+    seen = []
+    thread = threading.Thread(target=lambda: seen.extend([q.redelivered, q.get(timeout=SOON), q.redelivered]))
+    thread.start()
+    thread.join()
+    assert seen == [False, "second", False]
+    assert q.redelivered  # still: what this thread got last
+    q.put("third")
+    assert q.get() == "third" and not q.redelivered
 
 
 # --- simple ---------------------------------------------------------------------------------------------------
