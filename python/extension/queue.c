@@ -6,24 +6,27 @@
 
 PY_KIND_FUNCTIONS(queue)
 
-static const struct py_kind kind = {.handle = handle_of_queue, .open = open_queue, .close = close_queue};
+/* What went wrong for a thread of the parent is told there. It goes at the next get: no hook may run what a dealloc runs. */
+static void after_fork(PyObject *object)
+{
+	struct queue_object *self = (struct queue_object *)object;
+	self->late_error_is_inherited = self->late_error != NULL;
+}
+
+static const struct py_kind kind = {
+	.handle = handle_of_queue, .open = open_queue, .close = close_queue, .after_fork = after_fork};
 
 int queue_enter(struct queue_object *self)
 {
 	py_count_call();
-	if (self->closed || !queue_of(self)) {
+	if (self->shared.closed || !queue_of(self)) {
 		PyErr_Format(PyExc_ValueError, "Queue %R is closed", (PyObject *)self);
 		return -1;
 	}
-	self->users++;
-	return 0;
+	return py_shared_enter(&self->shared);
 }
 
-void queue_leave(struct queue_object *self)
-{
-	if (--self->users == 0 && self->closed)
-		py_shared_close((PyObject *)self);
-}
+void queue_leave(struct queue_object *self) { py_shared_leave(&self->shared); }
 
 /* ---- making ---- */
 
@@ -174,11 +177,7 @@ static PyObject *queue_fileno(PyObject *object, PyObject *none)
 static PyObject *queue_close(PyObject *object, PyObject *none)
 {
 	(void)none;
-	struct queue_object *self = (struct queue_object *)object;
-	bool was_closed = self->closed;
-	self->closed = true;
-	if (!was_closed && self->users == 0)
-		py_shared_close(object);
+	py_shared_close_unless_used((struct py_shared *)object);
 	Py_RETURN_NONE;
 }
 
@@ -267,7 +266,7 @@ static PyMemberDef members[] = {
      "redelivered($self)\n--\n\nTrue if the object that was got last had been got before, by a process that was killed."},
 	{"_used", T_BOOL, offsetof(struct queue_object, used), READONLY,
      "_used($self)\n--\n\nTrue if something was put in this process."},
-	{"_closed", T_BOOL, offsetof(struct queue_object, closed), READONLY, "_closed($self)\n--\n\nTrue after close()."},
+	{"_closed", T_BOOL, offsetof(struct queue_object, shared.closed), READONLY, "_closed($self)\n--\n\nTrue after close()."},
 	{"_on_error", T_OBJECT, offsetof(struct queue_object, on_error), 0,
      "_on_error($self)\n--\n\nCalled with (error, obj); or None."},
 	{0},

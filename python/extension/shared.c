@@ -54,6 +54,63 @@ void py_shared_close(PyObject *self)
 	shared->object = NULL;
 }
 
+int py_shared_enter(struct py_shared *shared)
+{
+	struct py_calls *calls = &shared->state->calls;
+	if (calls->count == calls->room) {
+		size_t room = calls->room ? 2 * calls->room : 16;
+		struct py_call *list = PyMem_RawRealloc(calls->list, room * sizeof *list);
+		if (!list) {
+			PyErr_NoMemory();
+			return -1;
+		}
+		calls->list = list;
+		calls->room = room;
+	}
+	calls->list[calls->count++] = (struct py_call){PyThread_get_thread_ident(), shared};
+	shared->users++;
+	return 0;
+}
+
+/* Mostly the last one: threads that wait are inside for long. */
+static void forget_call(struct py_calls *calls, const struct py_shared *shared)
+{
+	unsigned long thread = PyThread_get_thread_ident();
+	size_t i = calls->count - 1;
+	while (calls->list[i].shared != shared || calls->list[i].thread != thread)
+		i--;
+	calls->list[i] = calls->list[--calls->count];
+}
+
+void py_shared_leave(struct py_shared *shared)
+{
+	forget_call(&shared->state->calls, shared);
+	if (--shared->users == 0 && shared->closed)
+		py_shared_close((PyObject *)shared);
+}
+
+void py_shared_close_unless_used(struct py_shared *shared)
+{
+	shared->closed = true;
+	if (shared->users == 0)
+		py_shared_close((PyObject *)shared);
+}
+
+void py_forget_calls(struct py_state *state)
+{
+	struct py_calls *calls = &state->calls;
+	size_t kept = 0;
+	for (struct py_shared *shared = state->first; shared; shared = shared->next)
+		shared->users = 0;
+	for (size_t i = 0; i < calls->count; i++) {
+		if (calls->list[i].thread != PyThread_get_thread_ident())
+			continue;
+		calls->list[i].shared->users++;
+		calls->list[kept++] = calls->list[i];
+	}
+	calls->count = kept;
+}
+
 int py_shared_is_fresh(PyObject *self)
 {
 	if (!((struct py_shared *)self)->object)

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -42,3 +45,15 @@ class started:
         self.process.kill()
         self.process.join()
         self.process.close()
+
+
+def script(tmp_path, text, *options):
+    """Runs a program of its own; what it printed."""
+    path = tmp_path / "program.py"
+    path.write_text(textwrap.dedent(text))
+    done = subprocess.run(
+        [sys.executable, "-I", *options, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
