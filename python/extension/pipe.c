@@ -459,7 +459,8 @@ static PyMethodDef methods[] = {
 };
 
 static PyMemberDef members[] = {
-	{"closed", T_BOOL, offsetof(struct pipe_object, shared.closed), READONLY, "closed($self)\n--\n\nTrue after close()."},
+	{"closed", T_BOOL, offsetof(struct pipe_object, shared.closed), READONLY,
+     "closed($self)\n--\n\nTrue after close()."},
 	{"readable", T_BOOL, offsetof(struct pipe_object, readable), READONLY,
      "readable($self)\n--\n\nTrue if this end receives."},
 	{"writable", T_BOOL, offsetof(struct pipe_object, writable), READONLY,

@@ -13,8 +13,10 @@ static void after_fork(PyObject *object)
 	self->late_error_is_inherited = self->late_error != NULL;
 }
 
-static const struct py_kind kind = {
-	.handle = handle_of_queue, .open = open_queue, .close = close_queue, .after_fork = after_fork};
+static const struct py_kind kind = {.handle = handle_of_queue,
+                                    .open = open_queue,
+                                    .close = close_queue,
+                                    .after_fork = after_fork};
 
 int queue_enter(struct queue_object *self)
 {
@@ -266,7 +268,8 @@ static PyMemberDef members[] = {
      "redelivered($self)\n--\n\nTrue if the object that was got last had been got before, by a process that was killed."},
 	{"_used", T_BOOL, offsetof(struct queue_object, used), READONLY,
      "_used($self)\n--\n\nTrue if something was put in this process."},
-	{"_closed", T_BOOL, offsetof(struct queue_object, shared.closed), READONLY, "_closed($self)\n--\n\nTrue after close()."},
+	{"_closed", T_BOOL, offsetof(struct queue_object, shared.closed), READONLY,
+     "_closed($self)\n--\n\nTrue after close()."},
 	{"_on_error", T_OBJECT, offsetof(struct queue_object, on_error), 0,
      "_on_error($self)\n--\n\nCalled with (error, obj); or None."},
 	{0},

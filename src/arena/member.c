@@ -136,8 +136,8 @@ static bool is_alive(const tutti_arena *arena, uint32_t id)
 	if (state == 0 || state != before)
 		return state != 0;
 	if ((uint32_t)identity.pid != tutti__state_pid(state))
-		identity = (struct tutti__identity){.pid = (int32_t)tutti__state_pid(state),
-		                                    .pid_namespace = identity.pid_namespace};
+		identity =
+			(struct tutti__identity){.pid = (int32_t)tutti__state_pid(state), .pid_namespace = identity.pid_namespace};
 	return tutti__os.is_alive(&identity);
 }
 

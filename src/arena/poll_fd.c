@@ -43,7 +43,8 @@ static struct helper *helpers; /* guarded by tutti__poll_mutex */
 static void forget_helpers(void)
 {
 	for (; helpers; helpers = helpers->next)
-		for (struct tutti__poll_descriptor *descriptor = helpers->descriptors; descriptor; descriptor = descriptor->next)
+		for (struct tutti__poll_descriptor *descriptor = helpers->descriptors; descriptor;
+		     descriptor = descriptor->next)
 			close(descriptor->fd);
 }
 
