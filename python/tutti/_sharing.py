@@ -83,12 +83,13 @@ class _Travelling:
         for escort in self._escorts.values():
             _tutti._escort_follow(escort, pid)
 
-    def end(self) -> None:
+    def end(self, close: Any = _tutti._escort_close, getpid: Any = os.getpid) -> None:
         """The process has ended, or never began."""
-        while self._escorts and os.getpid() == self._pid:
-            _tutti._escort_close(self._escorts.popitem()[1])
+        while self._escorts and getpid() == self._pid:
+            close(self._escorts.popitem()[1])
 
-    __del__ = end  # a Popen of the standard library does not tell more
+    # A Popen of the standard library does not tell more; it may go when the modules of this file are gone.
+    __del__ = end
 
 
 class _Arrival:
