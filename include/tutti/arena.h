@@ -95,6 +95,29 @@ TUTTI_API tutti_err tutti_renew(void *object);
  */
 TUTTI_API void tutti_leave(void);
 
+/*
+ * An escort holds what is on its way to a process that is being started, as one more member would:
+ * until it is closed, by either side, or its process has ended. A plain value, which may travel along.
+ */
+typedef struct tutti_escort {
+	uint32_t arena, member;
+} tutti_escort;
+
+/* Makes one, which stands for the caller until tutti_escort_follow(). TUTTI_EMEMBERS. */
+TUTTI_API tutti_err tutti_escort_open(tutti_escort *escort, tutti_arena *arena);
+
+/* Lets it hold an object of any kind. TUTTI_ESTALE: the object or the escort is gone. TUTTI_EFOREIGN, TUTTI_ENOMEM. */
+TUTTI_API tutti_err tutti_escort_take(tutti_escort escort, tutti_handle handle);
+
+/*
+ * From here on it stands for the process `pid`, which the caller has started: it is closed when that has ended.
+ * Harmless if it is closed already.
+ */
+TUTTI_API void tutti_escort_follow(tutti_escort escort, int pid);
+
+/* Gives back what it holds. Any member; idempotent. */
+TUTTI_API void tutti_escort_close(tutti_escort escort);
+
 /* Leaves the arena cleanly. Close what was opened in it before. Idempotent for NULL. */
 TUTTI_API void tutti_arena_close(tutti_arena *arena);
 

@@ -1,86 +1,223 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shared.h"
 
-/* Room for one more. Lists are short: a fork settles within a millisecond. */
-static void *grown(void *list, size_t count, size_t size)
+/* Longer than a child needs that has any CPU at all; then it was stopped, and may stay so. */
+enum { PATIENCE = 1000, WORD_STEP = 1 }; /* ms */
+
+static int64_t milliseconds(void)
 {
-	void *larger = realloc(list, (count + 1) * size);
-	if (!larger)
-		Py_FatalError("tutti: no memory for the list of forks");
-	return larger;
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-static int has_settled(const struct py_fork *fork)
+/* --- forks -------------------------------------------------------------------------------------------------- */
+
+static bool open_pipe(struct py_fork *fork)
 {
-	struct pollfd poller = {.fd = fork->settled, .events = POLLIN};
-	return poll(&poller, 1, 0) > 0;
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return false;
+	fork->settled = ends[0];
+	fork->unsettled = ends[1];
+	return true;
 }
+
+static bool map_word(struct py_fork *fork)
+{
+	void *word = mmap(NULL, sizeof *fork->word, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	fork->settled = fork->unsettled = -1;
+	fork->word = word == MAP_FAILED ? NULL : word;
+	return fork->word != NULL;
+}
+
+static void close_end(int *end)
+{
+	if (*end >= 0)
+		close(*end);
+	*end = -1;
+}
+
+static void free_fork(struct py_fork *fork)
+{
+	close_end(&fork->settled);
+	close_end(&fork->unsettled);
+	if (fork->word)
+		munmap((void *)(uintptr_t)fork->word, sizeof *fork->word);
+	PyMem_RawFree(fork);
+}
+
+/* NULL with an exception. */
+static struct py_fork *new_fork(uint64_t number)
+{
+	struct py_fork *fork = PyMem_RawCalloc(1, sizeof *fork);
+	if (fork && !open_pipe(fork) && !map_word(fork)) {
+		free_fork(fork);
+		fork = NULL;
+	}
+	if (!fork) {
+		PyErr_NoMemory();
+		return NULL;
+	}
+	fork->number = number;
+	fork->thread = PyThread_get_thread_ident();
+	fork->going_on = true;
+	return fork;
+}
+
+static void append_fork(struct py_forks *forks, struct py_fork *fork)
+{
+	struct py_fork **link = &forks->unsettled;
+	while (*link)
+		link = &(*link)->next;
+	*link = fork;
+}
+
+/* The fork that the calling thread is in the hooks of, or NULL. */
+static struct py_fork *own_fork(const struct py_forks *forks)
+{
+	struct py_fork *fork = forks->unsettled;
+	while (fork && !(fork->going_on && fork->thread == PyThread_get_thread_ident()))
+		fork = fork->next;
+	return fork;
+}
+
+/* Waits up to `time` ms. */
+static bool has_settled(const struct py_fork *fork, int time)
+{
+	struct pollfd poller = {.fd = fork->settled, .events = POLLIN}; /* -1: only the time passes */
+	if (!fork->word)
+		return poll(&poller, 1, time) > 0;
+	if (time > 0)
+		poll(&poller, 1, WORD_STEP);
+	return atomic_load_explicit(fork->word, memory_order_acquire) != 0;
+}
+
+/* --- settling ----------------------------------------------------------------------------------------------- */
 
 static void forget_settled(struct py_forks *forks)
 {
-	size_t kept = 0;
-	for (size_t i = 0; i < forks->unsettled_count; i++) {
-		if (has_settled(&forks->unsettled[i]))
-			close(forks->unsettled[i].settled);
-		else
-			forks->unsettled[kept++] = forks->unsettled[i];
+	for (struct py_fork **link = &forks->unsettled; *link;) {
+		struct py_fork *fork = *link;
+		if (fork->going_on || fork->waiters || !has_settled(fork, 0)) {
+			link = &fork->next;
+			continue;
+		}
+		*link = fork->next;
+		free_fork(fork);
 	}
-	forks->unsettled_count = kept;
 }
 
 /* Those that no unsettled fork may still want. */
 static void close_leftovers(struct py_forks *forks)
 {
-	while (forks->leftover_count &&
-	       (forks->unsettled_count == 0 || forks->leftovers[0].number < forks->unsettled[0].number)) {
-		struct py_leftover first = forks->leftovers[0];
-		/* Off the list first: closing may wait, and then lets other threads run. */
-		forks->leftover_count--;
-		memmove(forks->leftovers, forks->leftovers + 1, forks->leftover_count * sizeof first);
-		first.close(first.object);
+	while (forks->leftovers) {
+		/* Anew each time: closing may wait, and then lets other threads run, which may fork. */
+		uint64_t oldest = forks->deaf ? 0 : forks->unsettled ? forks->unsettled->number : UINT64_MAX;
+		struct py_leftover *leftover = forks->leftovers;
+		if (leftover->number >= oldest)
+			return;
+		forks->leftovers = leftover->next; /* off the list first */
+		leftover->close(leftover->object);
+		PyMem_RawFree(leftover);
 	}
 }
 
 static void settle(struct py_forks *forks)
 {
-	if (forks->unsettled_count)
-		forget_settled(forks);
-	if (forks->leftover_count)
-		close_leftovers(forks);
+	forget_settled(forks);
+	close_leftovers(forks);
 }
 
-int py_settle_forks(struct py_state *state)
+bool py_settle_forks(struct py_state *state)
 {
-	settle(&state->forks);
-	return state->forks.leftover_count > 0;
+	if (state->forks.unsettled || state->forks.leftovers)
+		settle(&state->forks);
+	return state->forks.leftovers != NULL;
+}
+
+static struct py_fork *next_to_wait_for(const struct py_forks *forks)
+{
+	struct py_fork *fork = forks->unsettled;
+	while (fork && (fork->going_on || fork->late))
+		fork = fork->next;
+	return fork;
+}
+
+/* Waits for those that have left their hooks behind in the parent. Other threads may fork, drop and settle meanwhile. */
+static void await_forks(struct py_forks *forks)
+{
+	struct py_fork *fork;
+	int64_t end = milliseconds() + PATIENCE;
+	while ((fork = next_to_wait_for(forks)) != NULL) {
+		int64_t left = end - milliseconds();
+		bool settled;
+		fork->waiters++; /* so it stays */
+		Py_BEGIN_ALLOW_THREADS;
+		settled = has_settled(fork, left > 0 ? (int)left : 0);
+		Py_END_ALLOW_THREADS;
+		fork->waiters--;
+		fork->late = !settled && left <= 0;
+		settle(forks);
+	}
+}
+
+/* Without memory for it the object is kept until this process ends. */
+static void leave_over(struct py_forks *forks, void (*close)(void *object), void *object)
+{
+	struct py_leftover **link = &forks->leftovers;
+	struct py_leftover *leftover = PyMem_RawMalloc(sizeof *leftover);
+	if (!leftover) {
+		PyObject *type, *value, *traceback;
+		PyErr_Fetch(&type, &value, &traceback);
+		PyErr_NoMemory();
+		PyErr_WriteUnraisable(NULL);
+		PyErr_Restore(type, value, traceback);
+		return;
+	}
+	*leftover = (struct py_leftover){NULL, forks->number, close, object};
+	while (*link)
+		link = &(*link)->next;
+	*link = leftover;
 }
 
 void py_close_after_forks(struct py_state *state, void (*close)(void *object), void *object)
 {
 	struct py_forks *forks = &state->forks;
-	settle(forks);
-	if (forks->unsettled_count == 0) {
+	py_settle_forks(state);
+	if (forks->unsettled && !own_fork(forks))
+		await_forks(forks);
+	if (forks->unsettled || forks->deaf)
+		leave_over(forks, close, object);
+	else
 		close(object);
-		return;
-	}
-	forks->leftovers = grown(forks->leftovers, forks->leftover_count, sizeof *forks->leftovers);
-	forks->leftovers[forks->leftover_count++] = (struct py_leftover){forks->number, close, object};
 }
 
 /* --- the hooks ---------------------------------------------------------------------------------------------- */
 
+/* An exception is reported by sys.unraisablehook: a hook cannot refuse a fork. */
 static PyObject *before_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
 	struct py_state *state = py_state_of_module(module);
-	settle(&state->forks);
-	state->forks.number++;
-	state->forks.forking = state->first && pipe2(state->forks.pipe, O_CLOEXEC) == 0;
+	struct py_forks *forks = &state->forks;
+	py_settle_forks(state);
+	forks->number++;
+	if (!state->first)
+		Py_RETURN_NONE;
+	struct py_fork *fork = new_fork(forks->number);
+	if (!fork) {
+		forks->deaf = true;
+		return NULL;
+	}
+	append_fork(forks, fork);
 	Py_RETURN_NONE;
 }
 
@@ -88,53 +225,76 @@ static PyObject *before_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
 static PyObject *after_fork_in_parent(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
 	struct py_forks *forks = &py_state_of_module(module)->forks;
-	if (forks->forking) {
-		close(forks->pipe[1]);
-		forks->unsettled = grown(forks->unsettled, forks->unsettled_count, sizeof *forks->unsettled);
-		forks->unsettled[forks->unsettled_count++] = (struct py_fork){forks->number, forks->pipe[0]};
-		forks->forking = 0;
+	struct py_fork *fork = own_fork(forks);
+	if (fork) {
+		close_end(&fork->unsettled);
+		fork->going_on = false;
 	}
+	if (forks->leftovers) /* dropped while the fork was going on */
+		await_forks(forks);
 	Py_RETURN_NONE;
 }
 
-/* An object that cannot be held now says so at its first use. */
+/*
+ * An object that cannot be held now says so at its first use. One that was closed while another thread was inside
+ * goes now: that thread is not here.
+ */
 static void take_hold(struct py_state *state)
 {
-	for (struct py_shared *shared = state->first; shared; shared = shared->next) {
+	for (struct py_shared *next, *shared = state->first; shared; shared = next) {
+		next = shared->next;
+		if (shared->closed && !shared->users) {
+			py_shared_close((PyObject *)shared);
+			continue;
+		}
 		tutti_renew(shared->object);
 		if (shared->kind->after_fork)
 			shared->kind->after_fork((PyObject *)shared);
 	}
 }
 
-/* The parent's forks and leftovers are none of the child's: those it has not taken hold of. */
-static void forget_parent(struct py_forks *forks)
+/* The parent's forks and leftovers are none of the child's: those it has not taken hold of. Returns its own fork. */
+static struct py_fork *forget_parent(struct py_forks *forks)
 {
-	for (size_t i = 0; i < forks->unsettled_count; i++)
-		close(forks->unsettled[i].settled);
-	for (size_t i = 0; i < forks->leftover_count; i++)
-		forks->leftovers[i].close(forks->leftovers[i].object);
-	forks->unsettled_count = forks->leftover_count = 0;
+	struct py_fork *own = own_fork(forks), *fork;
+	struct py_leftover *leftover;
+	while ((fork = forks->unsettled) != NULL) {
+		forks->unsettled = fork->next;
+		if (fork != own)
+			free_fork(fork);
+	}
+	while ((leftover = forks->leftovers) != NULL) {
+		forks->leftovers = leftover->next;
+		leftover->close(leftover->object);
+		PyMem_RawFree(leftover);
+	}
+	forks->deaf = false;
+	return own;
 }
 
 static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
 	struct py_state *state = py_state_of_module(module);
-	forget_parent(&state->forks);
+	struct py_fork *own = forget_parent(&state->forks);
+	py_forget_calls(state);
 	take_hold(state);
-	if (state->forks.forking) {
-		close(state->forks.pipe[0]);
-		close(state->forks.pipe[1]);
-		state->forks.forking = 0;
-	}
+	if (own && own->word)
+		atomic_store_explicit(own->word, 1, memory_order_release); /* the parent sees our holds */
+	if (own)
+		free_fork(own);
 	Py_RETURN_NONE;
 }
 
 static PyObject *settle_forks(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
 	struct py_forks *forks = &py_state_of_module(module)->forks;
+	size_t count = 0;
 	settle(forks);
-	return PyLong_FromSize_t(forks->unsettled_count + forks->leftover_count);
+	for (struct py_fork *fork = forks->unsettled; fork; fork = fork->next)
+		count++;
+	for (struct py_leftover *leftover = forks->leftovers; leftover; leftover = leftover->next)
+		count++;
+	return PyLong_FromSize_t(count);
 }
 
 static PyMethodDef hooks[] = {

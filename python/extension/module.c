@@ -31,7 +31,11 @@ static int clear(PyObject *module)
 	return 0;
 }
 
-static void release(void *module) { clear(module); }
+static void release(void *module)
+{
+	clear(module);
+	PyMem_RawFree(py_state_of_module(module)->calls.list);
+}
 
 /* PyType_GetModuleByDef, which 3.9 and 3.10 lack: subclasses made in Python have no module of their own. */
 PyObject *py_module_of_type(PyTypeObject *type)

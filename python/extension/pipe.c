@@ -16,25 +16,14 @@
 
 struct pipe_object {
 	struct py_shared shared; /* its object: a tutti_pipe */
-	int users; /* calls that are inside, tasks that await; guarded by the GIL */
-	int awaiting; /* of these, the tasks */
-	bool closed, readable, writable;
+	bool readable, writable;
 };
 
 PY_KIND_FUNCTIONS(pipe)
 
-/* The parent's tasks do not run on here. */
-static void after_fork(PyObject *object)
-{
-	struct pipe_object *self = (struct pipe_object *)object;
-	self->users -= self->awaiting;
-	self->awaiting = 0;
-}
-
 static const struct py_kind kind = {.handle = handle_of_pipe,
                                     .open = open_pipe,
-                                    .close = close_pipe,
-                                    .after_fork = after_fork};
+                                    .close = close_pipe};
 
 static tutti_pipe *pipe_of(const struct pipe_object *self) { return self->shared.object; }
 
@@ -46,31 +35,26 @@ static int fail(PyObject *class, const char *text)
 	return -1;
 }
 
-static int enter(struct pipe_object *self)
+static int check_open(const struct pipe_object *self)
 {
 	py_count_call();
-	if (self->closed || !pipe_of(self))
-		return fail(PyExc_OSError, "handle is closed");
-	self->users++;
-	return 0;
+	return self->shared.closed || !pipe_of(self) ? fail(PyExc_OSError, "handle is closed") : 0;
 }
 
-static void leave(struct pipe_object *self)
-{
-	if (--self->users == 0 && self->closed)
-		py_shared_close((PyObject *)self);
-}
+static int enter(struct pipe_object *self) { return check_open(self) < 0 ? -1 : py_shared_enter(&self->shared); }
+
+static void leave(struct pipe_object *self) { py_shared_leave(&self->shared); }
 
 static int enter_to_send(struct pipe_object *self)
 {
-	if (!self->closed && !self->writable)
+	if (!self->shared.closed && !self->writable)
 		return fail(PyExc_OSError, "connection is read-only");
 	return enter(self);
 }
 
 static int enter_to_receive(struct pipe_object *self)
 {
-	if (!self->closed && !self->readable)
+	if (!self->shared.closed && !self->readable)
 		return fail(PyExc_OSError, "connection is write-only");
 	return enter(self);
 }
@@ -116,7 +100,7 @@ static PyObject *pipe_send(PyObject *object, PyObject *value)
 	if (enter_to_send(self) < 0)
 		return NULL;
 	if (message_encode(&self->shared.state->messages, value, &out) == 0)
-		result = self->closed ? (enter(self), NULL) : send_encoded(self, &out);
+		result = self->shared.closed ? (enter(self), NULL) : send_encoded(self, &out);
 	outgoing_clear(&out);
 	leave(self);
 	return result;
@@ -170,8 +154,8 @@ static PyObject *pipe_send_bytes(PyObject *object, PyObject *const *given, Py_ss
 /* ---- receiving ---- */
 
 /*
- * The other end may have been closed here, right after a fork, and still wait for the child to take hold (fork.h):
- * until that is settled, the waits are short.
+ * The other end may have been closed here, right after a fork of a child that was stopped at once, and still wait for it
+ * (fork.h): until that is settled, the waits are short.
  */
 static int wait_for_other_end(struct pipe_object *self, py_attempt attempt, void *context, tutti_time timeout)
 {
@@ -380,29 +364,20 @@ static PyObject *pipe_hold(PyObject *object, PyObject *none)
 {
 	(void)none;
 	struct pipe_object *self = (struct pipe_object *)object;
-	if (enter(self) < 0)
-		return NULL;
-	self->awaiting++;
-	Py_RETURN_NONE;
+	return check_open(self) < 0 || py_shared_hold(&self->shared) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *pipe_let_go(PyObject *object, PyObject *none)
 {
 	(void)none;
-	struct pipe_object *self = (struct pipe_object *)object;
-	self->awaiting--;
-	leave(self);
+	py_shared_let_go((struct py_shared *)object);
 	Py_RETURN_NONE;
 }
 
 static PyObject *pipe_close(PyObject *object, PyObject *none)
 {
 	(void)none;
-	struct pipe_object *self = (struct pipe_object *)object;
-	bool was_closed = self->closed;
-	self->closed = true;
-	if (!was_closed && self->users == 0)
-		py_shared_close((PyObject *)self);
+	py_shared_close_unless_used((struct py_shared *)object);
 	Py_RETURN_NONE;
 }
 
@@ -502,7 +477,8 @@ static PyMethodDef methods[] = {
 };
 
 static PyMemberDef members[] = {
-	{"closed", T_BOOL, offsetof(struct pipe_object, closed), READONLY, "closed($self)\n--\n\nTrue after close()."},
+	{"closed", T_BOOL, offsetof(struct pipe_object, shared.closed), READONLY,
+     "closed($self)\n--\n\nTrue after close()."},
 	{"readable", T_BOOL, offsetof(struct pipe_object, readable), READONLY,
      "readable($self)\n--\n\nTrue if this end receives."},
 	{"writable", T_BOOL, offsetof(struct pipe_object, writable), READONLY,

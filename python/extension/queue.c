@@ -6,12 +6,11 @@
 
 PY_KIND_FUNCTIONS(queue)
 
-/* The parent's tasks do not run on here. */
+/* What went wrong for a thread of the parent is told there. It goes at the next get: no hook may run what a dealloc runs. */
 static void after_fork(PyObject *object)
 {
 	struct queue_object *self = (struct queue_object *)object;
-	self->users -= self->awaiting;
-	self->awaiting = 0;
+	self->late_error_is_inherited = self->late_error != NULL;
 }
 
 static const struct py_kind kind = {.handle = handle_of_queue,
@@ -19,22 +18,18 @@ static const struct py_kind kind = {.handle = handle_of_queue,
                                     .close = close_queue,
                                     .after_fork = after_fork};
 
-int queue_enter(struct queue_object *self)
+static int check_open(struct queue_object *self)
 {
 	py_count_call();
-	if (self->closed || !queue_of(self)) {
-		PyErr_Format(PyExc_ValueError, "Queue %R is closed", (PyObject *)self);
-		return -1;
-	}
-	self->users++;
-	return 0;
+	if (!self->shared.closed && queue_of(self))
+		return 0;
+	PyErr_Format(PyExc_ValueError, "Queue %R is closed", (PyObject *)self);
+	return -1;
 }
 
-void queue_leave(struct queue_object *self)
-{
-	if (--self->users == 0 && self->closed)
-		py_shared_close((PyObject *)self);
-}
+int queue_enter(struct queue_object *self) { return check_open(self) < 0 ? -1 : py_shared_enter(&self->shared); }
+
+void queue_leave(struct queue_object *self) { py_shared_leave(&self->shared); }
 
 /* ---- making ---- */
 
@@ -189,18 +184,13 @@ static PyObject *queue_hold(PyObject *object, PyObject *none)
 {
 	(void)none;
 	struct queue_object *self = (struct queue_object *)object;
-	if (queue_enter(self) < 0)
-		return NULL;
-	self->awaiting++;
-	Py_RETURN_NONE;
+	return check_open(self) < 0 || py_shared_hold(&self->shared) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *queue_let_go(PyObject *object, PyObject *none)
 {
 	(void)none;
-	struct queue_object *self = (struct queue_object *)object;
-	self->awaiting--;
-	queue_leave(self);
+	py_shared_let_go((struct py_shared *)object);
 	Py_RETURN_NONE;
 }
 
@@ -241,11 +231,7 @@ static PyObject *get_redelivered(PyObject *object, void *Py_UNUSED(closure))
 static PyObject *queue_close(PyObject *object, PyObject *none)
 {
 	(void)none;
-	struct queue_object *self = (struct queue_object *)object;
-	bool was_closed = self->closed;
-	self->closed = true;
-	if (!was_closed && self->users == 0)
-		py_shared_close(object);
+	py_shared_close_unless_used((struct py_shared *)object);
 	Py_RETURN_NONE;
 }
 
@@ -336,7 +322,8 @@ static PyMemberDef members[] = {
      "_maxsize($self)\n--\n\nObjects it holds; 0: no limit."},
 	{"_used", T_BOOL, offsetof(struct queue_object, used), READONLY,
      "_used($self)\n--\n\nTrue if something was put in this process."},
-	{"_closed", T_BOOL, offsetof(struct queue_object, closed), READONLY, "_closed($self)\n--\n\nTrue after close()."},
+	{"_closed", T_BOOL, offsetof(struct queue_object, shared.closed), READONLY,
+     "_closed($self)\n--\n\nTrue after close()."},
 	{"_on_error", T_OBJECT, offsetof(struct queue_object, on_error), 0,
      "_on_error($self)\n--\n\nCalled with (error, obj); or None."},
 	{0},

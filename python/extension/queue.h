@@ -5,8 +5,7 @@
  * A put encodes, copies into the arena and returns: no feeder thread, nothing to wait for at exit.
  *
  * `close` gives this process's handle back. Another thread may be inside a call at that moment,
- * without the GIL: the handle is then given back by the last one that leaves (`users`, guarded by
- * the GIL).
+ * without the GIL: the handle is then given back by the last one that leaves (py_shared_enter).
  */
 #ifndef TUTTI_PYTHON_QUEUE_H
 #define TUTTI_PYTHON_QUEUE_H
@@ -20,9 +19,7 @@ struct queue_object {
 	PyObject *redelivered_to; /* NULL, or a set: the threads whose last object a killed process had before */
 	PyObject *late_error; /* of a get_many that had messages to return first; raised by the next get */
 	uint64_t max_items, max_bytes; /* 0: unbounded */
-	int users; /* calls that are inside, tasks that await */
-	int awaiting; /* of these, the tasks */
-	bool closed;
+	bool late_error_is_inherited; /* by fork: it is told in the parent */
 	bool used; /* something was put in this process */
 };
 

@@ -109,7 +109,7 @@ static int add(struct batch *batch, PyObject *object)
 		outgoing_clear(out);
 		return put_batch_and_report(batch, object);
 	}
-	if (batch->self->closed) { /* by foreign code that encoding ran, or by another thread */
+	if (batch->self->shared.closed) { /* by foreign code that encoding ran, or by another thread */
 		outgoing_clear(out);
 		return put_batch(batch) == 0 ? queue_enter(batch->self) : -1;
 	}

@@ -65,7 +65,7 @@ int queue_put_object(struct queue_object *self, PyObject *object, tutti_time tim
 	int result = message_encode(&self->shared.state->messages, object, &out);
 	if (result < 0)
 		result = queue_report(self, object);
-	else if (self->closed) /* pickling runs foreign code, which may have closed it */
+	else if (self->shared.closed) /* pickling runs foreign code, which may have closed it */
 		result = queue_enter(self);
 	else
 		result = queue_put_encoded(self, &out, timeout);
@@ -99,13 +99,17 @@ static PyObject *raise_for_get(struct queue_object *self, tutti_err err)
 	return NULL;
 }
 
-static PyObject *raise_late_error(struct queue_object *self)
+/* True if there was one to raise. */
+static bool raise_late_error(struct queue_object *self)
 {
 	PyObject *error = self->late_error;
+	bool is_ours = error && !self->late_error_is_inherited;
 	self->late_error = NULL;
-	PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-	Py_DECREF(error);
-	return NULL;
+	self->late_error_is_inherited = false;
+	if (is_ours)
+		PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+	Py_XDECREF(error);
+	return is_ours;
 }
 
 PyObject *queue_get_object(struct queue_object *self, tutti_time timeout)
@@ -115,9 +119,7 @@ PyObject *queue_get_object(struct queue_object *self, tutti_time timeout)
 	if (queue_enter(self) < 0)
 		return NULL;
 	int err = -1;
-	if (self->late_error)
-		raise_late_error(self);
-	else
+	if (!self->late_error || !raise_late_error(self))
 		err = py_wait(try_get, &attempt, timeout);
 	PyObject *result = NULL;
 	if (err == TUTTI_OK && queue_note_redelivered(self, message.redelivered) < 0) {

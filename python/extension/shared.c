@@ -55,6 +55,70 @@ void py_shared_close(PyObject *self)
 	py_close_after_forks(shared->state, shared->kind->close, object);
 }
 
+enum { AWAITING = 0 }; /* in a thread's place: the task of a loop, which no fork takes along. No thread has that number. */
+
+static int enter_as(struct py_shared *shared, unsigned long thread)
+{
+	struct py_calls *calls = &shared->state->calls;
+	if (calls->count == calls->room) {
+		size_t room = calls->room ? 2 * calls->room : 16;
+		struct py_call *list = PyMem_RawRealloc(calls->list, room * sizeof *list);
+		if (!list) {
+			PyErr_NoMemory();
+			return -1;
+		}
+		calls->list = list;
+		calls->room = room;
+	}
+	calls->list[calls->count++] = (struct py_call){thread, shared};
+	shared->users++;
+	return 0;
+}
+
+/* Mostly the last one: threads that wait are inside for long. False: a fork has struck it out. */
+static bool forget_call(struct py_calls *calls, const struct py_shared *shared, unsigned long thread)
+{
+	for (size_t i = calls->count; i-- > 0;)
+		if (calls->list[i].shared == shared && calls->list[i].thread == thread) {
+			calls->list[i] = calls->list[--calls->count];
+			return true;
+		}
+	return false;
+}
+
+static void leave_as(struct py_shared *shared, unsigned long thread)
+{
+	if (forget_call(&shared->state->calls, shared, thread) && --shared->users == 0 && shared->closed)
+		py_shared_close((PyObject *)shared);
+}
+
+int py_shared_enter(struct py_shared *shared) { return enter_as(shared, PyThread_get_thread_ident()); }
+void py_shared_leave(struct py_shared *shared) { leave_as(shared, PyThread_get_thread_ident()); }
+int py_shared_hold(struct py_shared *shared) { return enter_as(shared, AWAITING); }
+void py_shared_let_go(struct py_shared *shared) { leave_as(shared, AWAITING); }
+
+void py_shared_close_unless_used(struct py_shared *shared)
+{
+	shared->closed = true;
+	if (shared->users == 0)
+		py_shared_close((PyObject *)shared);
+}
+
+void py_forget_calls(struct py_state *state)
+{
+	struct py_calls *calls = &state->calls;
+	size_t kept = 0;
+	for (struct py_shared *shared = state->first; shared; shared = shared->next)
+		shared->users = 0;
+	for (size_t i = 0; i < calls->count; i++) {
+		if (calls->list[i].thread != PyThread_get_thread_ident())
+			continue;
+		calls->list[i].shared->users++;
+		calls->list[kept++] = calls->list[i];
+	}
+	calls->count = kept;
+}
+
 int py_shared_is_fresh(PyObject *self)
 {
 	if (!((struct py_shared *)self)->object)

@@ -32,6 +32,15 @@ struct py_shared {
 	void *object; /* the core's handle; NULL until it is set, and after close */
 	struct py_shared *next, *previous; /* all that have one, in this interpreter */
 	char letter; /* made by a class that stands in multiprocessing's place */
+	/* For kinds with a close method: */
+	bool closed; /* then the shared object goes with the last call that is inside */
+	unsigned users; /* such calls; guarded by the GIL */
+};
+
+/* A call that a thread is inside of. */
+struct py_call {
+	unsigned long thread;
+	struct py_shared *shared;
 };
 
 /* Functions of a struct py_kind for the core's type tutti_NAME. */
@@ -79,8 +88,24 @@ int py_add_kind(PyObject *module, PyObject **type, PyType_Spec *spec);
 /* A Python object on an existing shared one: for a classmethod _open(handle). `handle`: 16 bytes. */
 PyObject *py_shared_open(PyTypeObject *type, const struct py_kind *kind, PyObject *handle);
 
-/* Gives the shared object back now instead of with the Python object. */
+/* Gives the shared object back now instead of with the Python object. May release the GIL. */
 void py_shared_close(PyObject *self);
+
+/*
+ * For kinds with a close method. Between enter and leave another thread may close the object, which is given back by
+ * the last that leaves. A forked child has none of the other threads: there their calls are forgotten.
+ * -1 with MemoryError.
+ */
+int py_shared_enter(struct py_shared *shared);
+void py_shared_leave(struct py_shared *shared);
+void py_shared_close_unless_used(struct py_shared *shared);
+
+/* The same for a task that awaits: the descriptor that its loop watches stays until it has let go. */
+int py_shared_hold(struct py_shared *shared);
+void py_shared_let_go(struct py_shared *shared);
+
+/* In a forked child: the calls of all threads but this one are over. */
+void py_forget_calls(struct py_state *state);
 
 /*
  * For the traverse, clear and dealloc of a type that has more fields: call these in their place, or leave the

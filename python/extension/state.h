@@ -42,12 +42,21 @@
 	X(pipe_type)                                                                                                       \
 	X(connection_type)
 
+struct py_call;
+
+/* The calls that threads are inside of: shared.c. */
+struct py_calls {
+	struct py_call *list;
+	size_t count, room;
+};
+
 struct py_state {
 #define PY_STATE_FIELD(field) PyObject *field;
 	PY_STATE_OBJECTS(PY_STATE_FIELD)
 #undef PY_STATE_FIELD
 	struct py_shared *first; /* the list of all shared objects of this interpreter: shared.c */
 	struct py_forks forks; /* children that have not taken hold of theirs: fork.c */
+	struct py_calls calls;
 	struct messages messages; /* visited and cleared by messages.c */
 };
 

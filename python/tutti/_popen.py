@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The standard library's ways of starting a process, with one change: any number of threads may wait for it.
+"""The standard library's ways of starting a process, with two changes.
 
-There each thread asks the system itself. The first is told how the process ended, and the others that there is no
+What was pickled for a process is told its pid, and that it has ended (_sharing._Travelling).
+
+Any number of threads may wait for it. There each thread asks the system itself. The first is told how the process ended, and the others that there is no
 such child: they return from join() and see no exit code, or a wrong one. Here all wait without taking
 anything, and then one at a time looks what the first has found.
 """
@@ -38,15 +40,38 @@ class _TakenOnce(_Base):  # type: ignore[misc]
             pass  # taken already
 
 
+class _Pickling(_TakenOnce):
+    """A Popen that pickles the process object."""
+
+    def _launch(self, process_obj: Any) -> None:
+        try:
+            super()._launch(process_obj)
+        except BaseException:
+            self._end_travelling()
+            raise
+        if "_tutti_travelling" in self.__dict__:
+            self._tutti_travelling.follow(self.pid)
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        code = super().poll(flag)
+        if code is not None:
+            self._end_travelling()
+        return code
+
+    def _end_travelling(self) -> None:
+        if "_tutti_travelling" in self.__dict__:
+            self._tutti_travelling.end()
+
+
 class Fork(_TakenOnce, popen_fork.Popen):
     """A copy of this process."""
 
 
-class Spawn(_TakenOnce, popen_spawn_posix.Popen):
+class Spawn(_Pickling, popen_spawn_posix.Popen):
     """A fresh interpreter."""
 
 
-class ForkServer(_TakenOnce, popen_forkserver.Popen):
+class ForkServer(_Pickling, popen_forkserver.Popen):
     """A copy of the server process, which sends the exit code through the sentinel."""
 
     def _await_end(self) -> None:

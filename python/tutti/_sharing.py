@@ -2,8 +2,9 @@
 """How shared objects and their arena reach other processes.
 
 A pickled object is its handle, which leads any process of this user to the arena. While a process is being
-started, the arena's descriptor travels too, so that the child needs nobody to find it; and the object is kept
-until the child is gone or forgotten, because a handle alone keeps nothing.
+started, the arena's descriptor travels too, so that the child needs nobody to find it; and an escort
+(tutti_escort in include/tutti/arena.h) holds the object until the child has unpickled all that it was given, or
+has ended, because a handle alone keeps nothing.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ def reduce_shared(shared: Any, *arguments: Any) -> tuple[Any, ...]:
     """For ``__reduce__`` of a shared object; ``arguments`` are given to ``_rebuilt`` of the copy."""
     handle = shared._handle()
     state = shared.__dict__ or None
-    return rebuild_shared, (type(shared), handle, _descriptor_for_child(shared, handle), arguments), state
+    return rebuild_shared, (type(shared), handle, _company(handle), arguments), state
 
 
-def rebuild_shared(cls: Any, handle: bytes, descriptor: Any, arguments: tuple[Any, ...]) -> Any:
+def rebuild_shared(cls: Any, handle: bytes, company: Any, arguments: tuple[Any, ...]) -> Any:
     """The copy of a shared object in the process that unpickles it."""
-    if descriptor is not None and not _tutti._is_member(handle):
-        join(descriptor)
+    if company is not None:
+        descriptor, escort = company
+        if not _tutti._is_member(handle):
+            join(descriptor)
+        arrival.escorts.add(escort)
     shared = cls._open(handle)
     if arguments:
         shared._rebuilt(*arguments)
@@ -45,28 +49,66 @@ def assert_spawning(shared: Any) -> None:
         )
 
 
-def _descriptor_for_child(shared: Any, handle: bytes) -> Any:
-    """The arena's descriptor for the process that is being started, the same for all objects; or None."""
+def _company(handle: bytes) -> Any:
+    """What goes with a handle to the process that is being started: the arena's descriptor and the escort."""
     popen: Any = context.get_spawning_popen()
     if popen is None:
         return None
     travelling = popen.__dict__.setdefault("_tutti_travelling", _Travelling())
-    travelling.objects.append(shared)
-    return travelling.descriptor(_tutti._arena_descriptor(handle))
+    return travelling.descriptor(_tutti._arena_descriptor(handle)), travelling.escort(handle)
 
 
 class _Travelling:
     """What goes with one process that is being started: an attribute of its Popen."""
 
     def __init__(self) -> None:
-        self.objects: list[Any] = []  # kept until the Popen is gone
+        self._pid = os.getpid()  # a forked child has a copy, of which it knows nothing
         self.has_joined = False  # the preparation data is pickled: all else comes later
         self._wrapped: dict[int, Any] = {}
+        self._escorts: dict[bytes, int] = {}  # by arena; the child closes them, or who finds it dead
 
     def descriptor(self, fd: int) -> Any:
         if fd not in self._wrapped:
             self._wrapped[fd] = reduction.DupFd(fd)
         return self._wrapped[fd]
+
+    def escort(self, handle: bytes) -> int:
+        arena = handle[:4]
+        if arena not in self._escorts:
+            self._escorts[arena] = _tutti._escort_open(handle)
+        _tutti._escort_take(self._escorts[arena], handle)
+        return self._escorts[arena]
+
+    def follow(self, pid: int) -> None:
+        for escort in self._escorts.values():
+            _tutti._escort_follow(escort, pid)
+
+    def end(self, close: Any = _tutti._escort_close, getpid: Any = os.getpid) -> None:
+        """The process has ended, or never began."""
+        while self._escorts and getpid() == self._pid:
+            close(self._escorts.popitem()[1])
+
+    # A Popen of the standard library does not tell more; it may go when the modules of this file are gone.
+    __del__ = end
+
+
+class _Arrival:
+    """In the child: the escorts of what it unpickles, whose work is done when it has unpickled everything.
+
+    That is when a process of ours begins to run, and when multiprocessing runs its after-fork functions, of which
+    this is one: for its own processes, but not those that it spawns. There a Popen keeps the escorts to its end.
+    """
+
+    def __init__(self) -> None:
+        self.escorts: set[int] = set()
+        util.register_after_fork(self, type(self).complete)
+
+    def complete(self) -> None:
+        while self.escorts:
+            _tutti._escort_close(self.escorts.pop())
+
+
+arrival = _Arrival()
 
 
 def join(descriptor: Any) -> None:

@@ -102,6 +102,7 @@ class _Member(process.BaseProcess):
     _leaves_by_itself = sys.version_info < (3, 13)
 
     def _bootstrap(self, *args: Any, **keywords: Any) -> int:
+        _sharing.arrival.complete()
         if self._start_method is not None:
             _force_start_method(self._start_method)
         try:

@@ -49,6 +49,7 @@ struct tutti__local {
 	atomic_u32 id; /* 0: not a member (yet, or in a forked child) */
 	atomic_u32 operations; /* counted to look for the dead now and then; a race loses a count only */
 	pthread_mutex_t mutex; /* guards the caches; all zero is its initial state */
+	pthread_mutex_t renewing; /* outside of it: two threads of a forked child may use an inherited handle at once */
 	struct tutti__cache caches[TUTTI__KIND_COUNT][TUTTI__CLASS_COUNT];
 };
 

@@ -42,11 +42,19 @@ static bool is_abandoned_joiner(uint64_t state)
  * Word by word, because who looks at a member that was recovered a moment ago meets the next owner's writes.
  * Release and acquire: a reader that got one of them finds the state gone on.
  */
+static void copy_words(struct tutti__identity *to, const struct tutti__identity *from, size_t first, size_t end)
+{
+	for (size_t i = first; i < end; i++)
+		store_release((atomic_u64 *)to + i, load_acquire((atomic_u64 *)(uintptr_t)from + i));
+}
+
+enum { IDENTITY_WORDS = sizeof(struct tutti__identity) / sizeof(uint64_t) };
+_Static_assert(sizeof(struct tutti__identity) % sizeof(uint64_t) == 0 && alignof(struct tutti__identity) == 8,
+               "it is words");
+
 static void copy_identity(struct tutti__identity *to, const struct tutti__identity *from)
 {
-	_Static_assert(sizeof *to % sizeof(uint64_t) == 0 && alignof(struct tutti__identity) == 8, "it is words");
-	for (size_t i = 0; i < sizeof *to / sizeof(uint64_t); i++)
-		store_release((atomic_u64 *)to + i, load_acquire((atomic_u64 *)(uintptr_t)from + i));
+	copy_words(to, from, 0, IDENTITY_WORDS);
 }
 
 static void fill_slot(tutti_arena *arena, uint32_t id, const struct tutti__identity *identity)
@@ -112,12 +120,39 @@ static uint64_t state_if_in(const tutti_arena *arena, uint32_t id)
 	return in && tutti__state_generation(state) == id >> TUTTI__SLOT_BITS ? state : 0;
 }
 
-/* Of a member that was in. False also if the slot went on meanwhile: then it is gone, recovered by another one. */
+/*
+ * Of a member that was in. False also if the slot went on meanwhile: then it is gone, recovered by another one.
+ *
+ * The identity of an escort is replaced once (tutti__member_replace): first the state with its pid, then the words,
+ * then the pid's. So between two equal states the words are all old or all new if the pid is the state's; else,
+ * for a moment or because the writer was killed, all that is known is the pid.
+ */
 static bool is_alive(const tutti_arena *arena, uint32_t id)
 {
 	struct tutti__identity identity;
+	uint64_t before = state_if_in(arena, id);
 	copy_identity(&identity, &tutti__slot_of(arena, id)->identity);
-	return state_if_in(arena, id) != 0 && tutti__os.is_alive(&identity);
+	uint64_t state = state_if_in(arena, id);
+	if (state == 0 || state != before)
+		return state != 0;
+	if ((uint32_t)identity.pid != tutti__state_pid(state))
+		identity =
+			(struct tutti__identity){.pid = (int32_t)tutti__state_pid(state), .pid_namespace = identity.pid_namespace};
+	return tutti__os.is_alive(&identity);
+}
+
+bool tutti__member_is_in(const tutti_arena *arena, uint32_t id) { return state_if_in(arena, id) != 0; }
+
+void tutti__member_replace(tutti_arena *arena, uint32_t id, const struct tutti__identity *identity)
+{
+	struct tutti__slot *slot = tutti__slot_of(arena, id);
+	struct tutti__identity whole = *identity;
+	uint64_t state = state_if_in(arena, id);
+	whole.member = id;
+	if (state == 0 || !cas_u64(&slot->state, state, (state & ~(uint64_t)UINT32_MAX) | (uint32_t)whole.pid))
+		return;
+	copy_words(&slot->identity, &whole, 1, IDENTITY_WORDS);
+	copy_words(&slot->identity, &whole, 0, 1); /* the word with the pid */
 }
 
 bool tutti__member_is_dead(tutti_arena *arena, uint32_t id)

@@ -21,6 +21,12 @@ void tutti__member_announce_exit(tutti_arena *arena);
 /* True if the member was recovered already, or its process is dead for sure. A few us. */
 bool tutti__member_is_dead(tutti_arena *arena, uint32_t id);
 
+/* True if the member is in, alive or dead: nobody has recovered it. */
+bool tutti__member_is_in(const tutti_arena *arena, uint32_t id);
+
+/* Makes the member another process. The caller has claimed its slot (recover.h). */
+void tutti__member_replace(tutti_arena *arena, uint32_t id, const struct tutti__identity *identity);
+
 /* Recovers the member if it is dead. True if it is gone now. Never call it with a latch held. */
 bool tutti__recover_if_dead(tutti_arena *arena, uint32_t id);
 

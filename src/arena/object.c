@@ -324,17 +324,17 @@ tutti_handle tutti__reference_handle(const struct tutti__reference *reference)
 
 tutti_err tutti__reference_renew(struct tutti__reference *reference, uint32_t id)
 {
-	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* two threads of the child may come at once */
 	tutti_arena *arena = reference->arena;
 	tutti_err err = TUTTI_OK;
-	tutti__mutex_lock(&mutex);
+	/* Wiped by a fork, so never locked by a thread that was not copied. */
+	tutti__mutex_lock(&arena->local->renewing);
 	if (load_relaxed(&reference->member) != id) {
 		bool lives = load_relaxed(&reference->member) != 0 &&
 		             load_acquire(tutti__block_owner(arena, reference->offset)) == TUTTI__SHARED;
 		err = lives ? add_holder(arena, reference->object, reference->generation, id) : TUTTI_ESTALE;
 		store_relaxed(&reference->member, err == TUTTI_OK ? id : 0);
 	}
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&arena->local->renewing);
 	return err == TUTTI_ESTALE ? fail_stale((enum tutti__kind_number)reference->kind) : err;
 }
 

@@ -10,8 +10,8 @@
  *
  * While an eventfd is lit, no bell is armed for it and no put pays a system call.
  *
- * Fork: the child has no helper and shares the parent's eventfds, so it makes one of its own
- * when it first asks for a descriptor.
+ * Fork: the child has no helper, and the parent's eventfds say nothing about its own handles. They are closed there,
+ * and it makes one of its own when it first asks for a descriptor.
  */
 #include <errno.h>
 #include <signal.h>
@@ -27,18 +27,27 @@ struct helper {
 	pthread_t thread;
 	atomic_bool stop;
 	struct helper *next;
+	struct tutti__poll_descriptor *descriptors; /* guarded by tutti__poll_mutex */
 };
 
 struct tutti__poll_descriptor {
 	struct tutti__poll_source source;
 	struct helper *helper;
 	int fd;
+	struct tutti__poll_descriptor *next, **link; /* in the helper's list */
 };
 
 static struct helper *helpers; /* guarded by tutti__poll_mutex */
 
-/* A helper that the parent had; its thread is not ours, and its memory is left to it. */
-static void forget_helpers(void) { helpers = NULL; }
+/* In the child: the helpers that the parent has. Their threads are not here; handles still lead to their memory. */
+static void forget_helpers(void)
+{
+	for (; helpers; helpers = helpers->next)
+		for (struct tutti__poll_descriptor *descriptor = helpers->descriptors; descriptor;
+		     descriptor = descriptor->next)
+			close(descriptor->fd);
+}
+
 static void prepare_fork(void) { pthread_atfork(NULL, NULL, forget_helpers); }
 
 static void light(struct tutti__poll_source *source)
@@ -145,6 +154,23 @@ static tutti_err find_helper(tutti_arena *arena, uint32_t member, struct helper 
 }
 
 /* With tutti__poll_mutex. */
+static void enlist(struct tutti__poll_descriptor *descriptor)
+{
+	descriptor->link = &descriptor->helper->descriptors;
+	descriptor->next = *descriptor->link;
+	if (descriptor->next)
+		descriptor->next->link = &descriptor->next;
+	*descriptor->link = descriptor;
+}
+
+static void delist(struct tutti__poll_descriptor *descriptor)
+{
+	*descriptor->link = descriptor->next;
+	if (descriptor->next)
+		descriptor->next->link = descriptor->link;
+}
+
+/* With tutti__poll_mutex. */
 static void unlist_helper(struct helper *helper)
 {
 	for (struct helper **link = &helpers; *link; link = &(*link)->next)
@@ -182,6 +208,7 @@ static tutti_err open_descriptor(tutti_arena *arena, const struct tutti__watch *
 		free(descriptor);
 		return err;
 	}
+	enlist(descriptor);
 	pthread_mutex_lock(&descriptor->helper->poller.mutex);
 	tutti__poller_add(&descriptor->helper->poller, &descriptor->source);
 	pthread_mutex_unlock(&descriptor->helper->poller.mutex);
@@ -225,6 +252,7 @@ void tutti__poll_descriptor_close(struct tutti__poll_descriptor *descriptor)
 	if (!is_own(descriptor))
 		return;
 	tutti__poll_lock();
+	delist(descriptor);
 	pthread_mutex_lock(&helper->poller.mutex);
 	tutti__poller_remove(&helper->poller, &descriptor->source);
 	bool last = helper->poller.source_count == 0;

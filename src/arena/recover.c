@@ -94,15 +94,21 @@ static void sweep_blocks(tutti_arena *arena, uint32_t dead)
 	store_release(&arena->header->heap.rescan, 1); /* large runs were freed by their owner words */
 }
 
-/* True if the caller may recover now. */
-static bool claim(tutti_arena *arena, struct tutti__slot *slot, uint32_t own)
+bool tutti__recover_claim(tutti_arena *arena, uint32_t id)
 {
+	struct tutti__slot *slot = tutti__slot_of(arena, id);
+	uint32_t own = load_relaxed(&arena->local->id);
 	uint32_t other = load_acquire(&slot->recoverer);
 	if (other == own)
 		return false; /* another thread of this member */
 	if (other && (TUTTI__BUG(16) || !tutti__member_is_dead(arena, other)))
 		return false;
 	return cas_u32(&slot->recoverer, other, own);
+}
+
+void tutti__recover_unclaim(tutti_arena *arena, uint32_t id)
+{
+	cas_u32(&tutti__slot_of(arena, id)->recoverer, load_relaxed(&arena->local->id), 0);
 }
 
 /* The id names nobody from here on; a stale word that still held it would be taken for a dead member's. */
@@ -116,10 +122,9 @@ static void free_slot(struct tutti__slot *slot, uint32_t id)
 
 bool tutti__recover(tutti_arena *arena, uint32_t id, bool clean)
 {
-	uint32_t own = load_relaxed(&arena->local->id);
 	struct tutti__slot *slot = tutti__slot_of(arena, id);
 	struct death death = {.id = id, .clean = clean && !TUTTI__BUG(14)};
-	if (!claim(arena, slot, own))
+	if (!tutti__recover_claim(arena, id))
 		return false;
 	/* Somebody may have finished between the caller's look and the claim. */
 	if (tutti__state_generation(load_acquire(&slot->state)) == id >> TUTTI__SLOT_BITS) {
@@ -135,6 +140,6 @@ bool tutti__recover(tutti_arena *arena, uint32_t id, bool clean)
 		sweep_blocks(arena, id);
 		free_slot(slot, id);
 	}
-	cas_u32(&slot->recoverer, own, 0);
+	tutti__recover_unclaim(arena, id);
 	return true;
 }

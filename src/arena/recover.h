@@ -27,6 +27,10 @@
  */
 bool tutti__recover(tutti_arena *arena, uint32_t id, bool clean);
 
+/* Step 1 alone, and its end: true if nobody else recovers or replaces this member now. */
+bool tutti__recover_claim(tutti_arena *arena, uint32_t id);
+void tutti__recover_unclaim(tutti_arena *arena, uint32_t id);
+
 /* Visits all blocks in use: kind, owner word and offset of each. */
 void tutti__blocks_visit(tutti_arena *arena,
                          void (*visit)(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset,

@@ -76,18 +76,22 @@ static bool read_stat_field(pid_t pid, int field, uint64_t *value)
 	return at && end > at;
 }
 
-void tutti__identity_self(struct tutti__identity *identity)
+bool tutti__identity_of(struct tutti__identity *identity, pid_t pid)
 {
 	memset(identity, 0, sizeof *identity);
-	identity->pid = (int32_t)getpid();
+	identity->pid = (int32_t)pid;
 	identity->pid_namespace = tutti__pid_namespace();
-	int pidfd = tutti__pidfd_open(identity->pid);
+	int pidfd = tutti__pidfd_open(pid);
+	bool none = pidfd < 0 && errno == ESRCH;
 	if (pidfd >= 0) {
 		identity->pidfd_inode = pidfd_inode(pidfd);
 		close(pidfd);
 	}
-	read_stat_field(identity->pid, STAT_START_TIME, &identity->start_time);
+	read_stat_field(pid, STAT_START_TIME, &identity->start_time);
+	return !none;
 }
+
+void tutti__identity_self(struct tutti__identity *identity) { tutti__identity_of(identity, getpid()); }
 
 /* True if the process has an address space in which the arena is not mapped where it was. */
 static bool has_left_by_exec(const struct tutti__identity *identity)

@@ -73,6 +73,8 @@ bool tutti__wait_is_interrupted(void);
 
 /* Fills in who the calling process is, except for the map addresses. */
 void tutti__identity_self(struct tutti__identity *identity);
+/* The same of another process of this pid namespace, which runs or has not been waited for; false if there is none. */
+bool tutti__identity_of(struct tutti__identity *identity, pid_t pid);
 /* Keeps a descriptor back, so that deaths are noticed also when none is left. Idempotent. */
 void tutti__identity_keep_reserve(void);
 /* The inode of this process's pid namespace. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Blocks, joining and leaving, and the recovery of somebody else: K5, and K3 for those who leave with a lock held. */
+#include <unistd.h>
+
 #include "arena/block.h"
 #include "arena/member.h"
 #include "arena/object.h"
@@ -62,6 +64,29 @@ static void join_and_acquire(struct stage *stage)
 }
 
 static void leave(struct stage *stage) { tutti_arena_close(stage->second); }
+
+static void open_escort(struct stage *stage)
+{
+	must(tutti_escort_open(&stage->escort, stage->arena), "escort");
+	must(tutti_escort_take(stage->escort, tutti_lock_handle(stage->own_lock)), "take");
+}
+
+static void open_lock(struct stage *stage)
+{
+	must(tutti_lock_open(&stage->own_lock, &(tutti_lock_options){.arena = stage->arena}), "open");
+}
+
+/* It holds the last handle. */
+static void send(struct stage *stage)
+{
+	open_lock(stage);
+	open_escort(stage);
+	tutti_lock_close(stage->own_lock);
+}
+
+/* The victim itself, so that its death ends the escort however far it came. */
+static void follow(struct stage *stage) { tutti_escort_follow(stage->escort, getpid()); }
+static void close_escort(struct stage *stage) { tutti_escort_close(stage->escort); }
 
 static void enter(struct stage *stage)
 {
@@ -158,6 +183,9 @@ const struct operation arena_operations[] = {
      .operate = leave,
      .look = look_at_exit,
      .check = check_leaver},
+	{.name = "escort open and take", .prepare = open_lock, .operate = open_escort, .check = check_blocks},
+	{.name = "escort follow", .prepare = send, .operate = follow, .check = check_blocks},
+	{.name = "escort close", .prepare = send, .operate = close_escort, .check = check_blocks},
 	{.name = NULL},
 };
 
@@ -183,6 +211,7 @@ const char *const corpses[] = {"lock acquire",
                                "alloc, a large run",
                                "free, a large run",
                                "leave, a lock held",
+                               "escort close",
                                "condition enlist, chains a block",
                                "condition sleep, notified",
                                "barrier wait, alone, an action",

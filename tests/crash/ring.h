@@ -89,6 +89,7 @@ struct stage {
 	bool trusts_board; /* who is dead is known without a look */
 	tutti_arena *second;
 	tutti_lock *own_lock;
+	tutti_escort escort;
 	tutti_pool *pool;
 	tutti_queue *own_queue;
 	tutti_message message;

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -84,3 +87,15 @@ def shape(obj):
 def same_as_pickle(obj) -> bool:
     """Whether a receiver gets what pickle would make of it."""
     return shape(there_and_back(obj)) == shape(pickle.loads(pickle.dumps(obj)))
+
+
+def script(tmp_path, text, *options):
+    """Runs a program of its own; what it printed."""
+    path = tmp_path / "program.py"
+    path.write_text(textwrap.dedent(text))
+    done = subprocess.run(
+        [sys.executable, "-I", *options, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout

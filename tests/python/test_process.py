@@ -7,28 +7,14 @@ import multiprocessing
 import os
 import pickle
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 
 import pytest
-from support import run, started, until
+from support import run, script, started, until
 
 import tutti
 from tutti import _tutti
-
-
-def script(tmp_path, text, *options):
-    """Runs a program of its own; what it printed."""
-    path = tmp_path / "program.py"
-    path.write_text(textwrap.dedent(text))
-    done = subprocess.run(
-        [sys.executable, "-I", *options, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout
 
 
 # --- names ----------------------------------------------------------------------------------------------------

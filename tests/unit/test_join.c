@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What a process does with arenas that it did not make: find, adopt, hold what it inherited, leave. */
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "os/atomics.h"
+#include "arena/object.h"
 #include "support.h"
 
 struct scene {
@@ -110,6 +111,44 @@ static void an_inherited_object_can_be_held_at_once(void **state)
 	tutti_arena_close(arena);
 }
 
+static void *renew_in_vain(void *context)
+{
+	struct scene *scene = context;
+	struct tutti__reference gone = *(struct tutti__reference *)scene->lock;
+	uint32_t id = tutti__enter(gone.arena);
+	while (load_acquire(&scene->go) == 0) {
+		store_relaxed(&gone.member, 0);
+		tutti__reference_renew(&gone, id);
+	}
+	return NULL;
+}
+
+static void hold_once(void *context)
+{
+	struct scene *scene = context;
+	REQUIRE(tutti_renew(scene->lock) == TUTTI_OK);
+}
+
+/* A thread that is not copied may have been in the middle of it. */
+static void a_fork_beside_a_thread_that_takes_hold(void **state)
+{
+	(void)state;
+	int forks = support_is_slow() ? 20 : 300;
+	pthread_t thread;
+	if (support_has_thread_sanitizer())
+		skip(); /* a fork beside a thread that is in its own mutex functions hangs in the child */
+	tutti_arena *arena = support_arena(0);
+	struct scene *scene = support_shared(sizeof *scene);
+	OK(tutti_lock_open(&scene->lock, &(tutti_lock_options){.arena = arena}));
+	REQUIRE(pthread_create(&thread, NULL, renew_in_vain, scene) == 0);
+	for (int i = 0; i < forks; i++)
+		support_join_child(support_fork(hold_once, scene));
+	store_release(&scene->go, 1);
+	pthread_join(thread, NULL);
+	tutti_lock_close(scene->lock);
+	tutti_arena_close(arena);
+}
+
 static void take_leave_and_end(void *context)
 {
 	struct scene *scene = context;
@@ -137,6 +176,7 @@ int main(int argc, char **argv)
 		TEST(a_handle_leads_to_its_arena),
 		TEST(a_process_adopts_an_arena_unless_it_uses_another),
 		TEST(an_inherited_object_can_be_held_at_once),
+		TEST(a_fork_beside_a_thread_that_takes_hold),
 		TEST(who_leaves_before_a_bare_exit_was_not_killed),
 	};
 	return RUN_TESTS(tests);

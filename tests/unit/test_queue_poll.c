@@ -272,6 +272,31 @@ static void a_forked_child_polls_on_its_own(void **state)
 	end_scene(scene);
 }
 
+static void count_descriptors(void *context)
+{
+	unsigned inherited = support_descriptors();
+	REQUIRE(inherited == *(unsigned *)context);
+}
+
+static void a_forked_child_has_no_descriptor_of_its_parent(void **state)
+{
+	(void)state;
+	struct scene *scene = new_scene();
+	unsigned *before = support_shared(sizeof *before);
+	tutti_queue *other;
+	OK(tutti_queue_open(&other, &(tutti_queue_options){.arena = scene->arena}));
+	*before = support_descriptors();
+	descriptor_of(scene->queue);
+	tutti_queue_close(other); /* one that is closed again leaves the list in order */
+	OK(tutti_queue_open(&other, &(tutti_queue_options){.arena = scene->arena}));
+	descriptor_of(other);
+	assert_int_equal(support_descriptors(), *before + 2);
+	support_join_child(support_fork(count_descriptors, before));
+	tutti_queue_close(other);
+	support_join_child(support_fork(count_descriptors, &(unsigned){*before}));
+	end_scene(scene);
+}
+
 static void many_queues_share_one_helper(void **state)
 {
 	enum { COUNT = 50 };
@@ -312,6 +337,7 @@ int main(int argc, char **argv)
 		TEST(two_pollers_lose_nothing),
 		TEST(epoll_loses_nothing),
 		TEST(a_forked_child_polls_on_its_own),
+		TEST(a_forked_child_has_no_descriptor_of_its_parent),
 		TEST(many_queues_share_one_helper),
 	};
 	return RUN_TESTS(queue_poll);
