@@ -115,9 +115,11 @@ static PyObject *try_once(PyObject *self, PyObject *args)
 	if (!PyArg_ParseTuple(args, "KO:_try", &ticket, &callable) || py_shared_check(self) < 0)
 		return NULL;
 	struct action action = {.callable = callable == Py_None ? NULL : callable};
-	action.thread = PyEval_SaveThread();
+	py_long_wait_begin(&action.wait);
 	tutti_err err = tutti_barrier_try(barrier_of(self), ticket, action.callable ? run_action : NULL, &action, &index);
-	PyEval_RestoreThread(action.thread);
+	py_long_wait_end(&action.wait);
+	if (action.wait.raised)
+		return NULL;
 	if (action.type) {
 		PyErr_Restore(action.type, action.value, action.traceback);
 		return NULL;
