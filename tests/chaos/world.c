@@ -12,6 +12,7 @@ static void must(tutti_err err)
 
 void world_make(struct world *world)
 {
+	memset(world, 0, sizeof *world); /* its wait set is opened when it is first needed */
 	/* Small enough to be full now and then. */
 	must(tutti_arena_open(&world->arena, &(tutti_arena_options){.name = "chaos", .max_bytes = 8ULL << 20}));
 	tutti_queue_options options[QUEUES] = {{.name = "first"},
