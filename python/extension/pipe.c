@@ -21,9 +21,7 @@ struct pipe_object {
 
 PY_KIND_FUNCTIONS(pipe)
 
-static const struct py_kind kind = {.handle = handle_of_pipe,
-                                    .open = open_pipe,
-                                    .close = close_pipe};
+static const struct py_kind kind = {.handle = handle_of_pipe, .open = open_pipe, .close = close_pipe};
 
 static tutti_pipe *pipe_of(const struct pipe_object *self) { return self->shared.object; }
 

@@ -55,7 +55,9 @@ void py_shared_close(PyObject *self)
 	py_close_after_forks(shared->state, shared->kind->close, object);
 }
 
-enum { AWAITING = 0 }; /* in a thread's place: the task of a loop, which no fork takes along. No thread has that number. */
+enum {
+	AWAITING = 0
+}; /* in a thread's place: the task of a loop, which no fork takes along. No thread has that number. */
 
 static int enter_as(struct py_shared *shared, unsigned long thread)
 {
