@@ -16,8 +16,8 @@ ALONE = {"direct": "SimpleQueue put + get, a tuple", "pickled": "SimpleQueue put
          "semaphore": "Semaphore acquire + release", "with": "with lock:"}
 PRIVATE = {"lock": "threading.Lock", "rlock": "threading.RLock", "semaphore": "threading.Lock"}
 
-PAIR_REASON = ("the floor is the row with threading's lock: two calls of a lock that no other process sees cost nearly as "
-               "much as two of the standard library's, so that no lock can be much faster.")
+PAIR_REASON = ("nearly all of it is the interpreter's calling of two methods; the row with threading's lock shows what "
+               "two calls cost where no other process sees the lock.")
 ARRAY_REASON = ("the floor is the row with one copy into memory that both processes have: a queue must copy once, and the "
                 "standard library's own speed differs from machine to machine.")
 ASLEEP_REASON = ("the floor is the row with os.write and os.read: the interpreter itself needs that long from the wake to "
