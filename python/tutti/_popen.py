@@ -3,9 +3,9 @@
 
 What was pickled for a process is told its pid, and that it has ended (_sharing._Travelling).
 
-Any number of threads may wait for it. There each thread asks the system itself. The first is told how the process ended, and the others that there is no
-such child: they return from join() and see no exit code, or a wrong one. Here all wait without taking
-anything, and then one at a time looks what the first has found.
+Any number of threads may wait for it. There each thread asks the system itself. The first is told how the process
+ended, and the others that there is no such child: they return from join() and see no exit code, or a wrong one. Here
+all wait without taking anything, and then one at a time looks what the first has found.
 """
 
 from __future__ import annotations

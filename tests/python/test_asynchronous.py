@@ -256,7 +256,7 @@ def test_room_for_a_small_message_is_no_busy_loop_for_a_large_one(laps):
 
     async def main():
         task = await waiting(q.put_async(b"y" * 600))
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # a time in which nothing may happen: there is no event to wait for
         assert not task.done() and len(laps) <= 5
         assert q.get(timeout=SOON) == b"x" * 600
         await asyncio.wait_for(task, SOON)
@@ -530,7 +530,7 @@ def test_a_notified_waiter_without_the_lock_keeps_nobody_busy(laps):
         tasks = [await waiting(wait()) for _ in range(2)]
         async with condition:
             condition.notify(1)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # a time in which nothing may happen: there is no event to wait for
             assert len(laps) <= 10
         done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=SOON)
         assert len(done) == len(rest) == 1
