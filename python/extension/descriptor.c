@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "descriptor.h"
+#include "wait.h"
 
 enum { MOST_PARTS = 1024, NANOSECONDS = 1000000000 };
 
@@ -91,29 +92,20 @@ int descriptor_await(int descriptor, void *buffer, size_t size, tutti_patience *
 	return descriptor_read(descriptor, buffer, size, true);
 }
 
-static int64_t now(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * NANOSECONDS + time.tv_nsec;
-}
-
 int descriptor_poll(struct pollfd *polled, size_t count, tutti_time timeout)
 {
-	bool forever = timeout > INT64_MAX / 2;
-	int64_t deadline = forever || timeout <= 0 ? 0 : now() + timeout;
+	int64_t deadline = py_deadline(timeout);
 	for (;;) {
 		int ready, error;
-		struct timespec left = {timeout / NANOSECONDS, timeout % NANOSECONDS};
+		tutti_time left = py_time_left(deadline);
+		struct timespec time = {left / NANOSECONDS, left % NANOSECONDS};
 		Py_BEGIN_ALLOW_THREADS;
-		ready = ppoll(polled, (nfds_t)count, forever ? NULL : &left, NULL);
+		ready = ppoll(polled, (nfds_t)count, left == TUTTI_FOREVER ? NULL : &time, NULL);
 		error = errno;
 		Py_END_ALLOW_THREADS;
 		if (ready >= 0)
 			return ready;
 		if (look_at_error(error) < 0)
 			return -1;
-		if (deadline)
-			timeout = deadline > now() ? deadline - now() : 0;
 	}
 }

@@ -6,31 +6,10 @@
  * latch, in order. What else can be iterated runs code of its own between two objects, which may wait for somebody who
  * has got the first: there each object is in before the next is asked for.
  */
-#include <time.h>
-
 #include "arguments.h"
 #include "errors.h"
 #include "queue.h"
 #include "wait.h"
-
-static int64_t nanoseconds(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-static tutti_time left_until(int64_t deadline)
-{
-	int64_t now = deadline == TUTTI_FOREVER ? 0 : nanoseconds();
-	return deadline == TUTTI_FOREVER ? TUTTI_FOREVER : now < deadline ? deadline - now : TUTTI_NOW;
-}
-
-static int64_t deadline_after(tutti_time timeout)
-{
-	int64_t now = nanoseconds();
-	return timeout > INT64_MAX - now ? TUTTI_FOREVER : now + timeout;
-}
 
 /* ---- put ---- */
 
@@ -62,7 +41,7 @@ static tutti_err try_batch(void *context, tutti_time timeout)
 /* Puts what is encoded. 0, or -1 with an exception; what was accepted stays, and is counted. */
 static int put_batch(struct batch *batch)
 {
-	int err = batch->count ? py_wait(try_batch, batch, left_until(batch->deadline)) : TUTTI_OK;
+	int err = batch->count ? py_wait(try_batch, batch, py_time_left(batch->deadline)) : TUTTI_OK;
 	if (err > 0)
 		queue_raise_for_put(batch->self, err);
 	batch->done += (Py_ssize_t)batch->put;
@@ -94,7 +73,7 @@ static int put_alone(struct batch *batch, struct outgoing *out)
 {
 	int result = put_batch(batch);
 	if (result == 0)
-		result = queue_put_encoded(batch->self, out, left_until(batch->deadline));
+		result = queue_put_encoded(batch->self, out, py_time_left(batch->deadline));
 	batch->done += result == 0;
 	outgoing_clear(out);
 	return result;
@@ -160,7 +139,7 @@ static int put_one_by_one(struct queue_object *self, PyObject *iterable, int64_t
 	PyObject *iterator = PyObject_GetIter(iterable), *item;
 	int result = iterator ? 0 : -1;
 	while (result == 0 && (item = PyIter_Next(iterator)) != NULL) {
-		result = queue_put_object(self, item, left_until(deadline));
+		result = queue_put_object(self, item, py_time_left(deadline));
 		*done += result == 0;
 		Py_DECREF(item);
 	}
@@ -188,7 +167,7 @@ PyObject *queue_put_many(PyObject *object, PyObject *const *given, Py_ssize_t co
 	    py_required("put_many", "objects", values[0]) < 0 || queue_times_of(values[1], values[2], &timeout) < 0)
 		return NULL;
 	bool is_sequence = PyList_CheckExact(values[0]) || PyTuple_CheckExact(values[0]);
-	int result = (is_sequence ? put_in_batches : put_one_by_one)(self, values[0], deadline_after(timeout), &done);
+	int result = (is_sequence ? put_in_batches : put_one_by_one)(self, values[0], py_deadline(timeout), &done);
 	if (result < 0 && !is_part_of_many(self, done))
 		return NULL;
 	return PyLong_FromSsize_t(done);
