@@ -332,7 +332,9 @@ tutti_err tutti__reference_renew(struct tutti__reference *reference, uint32_t id
 		bool lives = load_relaxed(&reference->member) != 0 &&
 		             load_acquire(tutti__block_owner(arena, reference->offset)) == TUTTI__SHARED;
 		err = lives ? add_holder(arena, reference->object, reference->generation, id) : TUTTI_ESTALE;
-		store_relaxed(&reference->member, err == TUTTI_OK ? id : 0);
+		/* Without memory for the holder's word (TUTTI_ENOMEM) it stays as it was: the next use tries again. */
+		if (err == TUTTI_OK || err == TUTTI_ESTALE)
+			store_relaxed(&reference->member, err == TUTTI_OK ? id : 0);
 	}
 	pthread_mutex_unlock(&arena->local->renewing);
 	return err == TUTTI_ESTALE ? fail_stale((enum tutti__kind_number)reference->kind) : err;

@@ -284,6 +284,45 @@ static void a_forked_child_holds_references_of_its_own(void **state)
 	tutti_arena_close(arena);
 }
 
+static void use_inherited_when_there_is_room(void *context)
+{
+	struct inherit *inherit = context;
+	EXPECT(TUTTI_ENOMEM, tutti_lock_acquire(inherit->lock, TUTTI_NOW));
+	EXPECT(TUTTI_ENOMEM, tutti_lock_acquire(inherit->lock, TUTTI_NOW));
+	store_release(&inherit->ready, 1);
+	UNTIL(8000, load_acquire(&inherit->go));
+	OK(tutti_lock_acquire(inherit->lock, tutti_seconds(5)));
+	OK(tutti_lock_release(inherit->lock));
+	tutti_lock_close(inherit->lock);
+}
+
+/* The thirteenth reference takes a block. Without memory for it the handle waits for better times, and is not gone. */
+static void a_full_arena_does_not_cost_an_inherited_handle(void **state)
+{
+	enum { BLOCKS = 4096, SIZE = 60000 };
+	static uint64_t blocks[BLOCKS];
+	tutti_lock *others[11];
+	size_t count = 0;
+	(void)state;
+	struct inherit *inherit = support_shared(sizeof *inherit);
+	tutti_arena *arena = support_arena(2 * MEBIBYTE);
+	inherit->lock = new_lock(arena);
+	for (int i = 0; i < 11; i++)
+		OK(tutti_lock_at(&others[i], arena, tutti_lock_handle(inherit->lock)));
+	while (tutti__block_alloc(arena, TUTTI__KIND_RAW, SIZE, INT64_MAX, &blocks[count]) == TUTTI_OK)
+		assert_true(++count < BLOCKS);
+	pid_t child = support_fork(use_inherited_when_there_is_room, inherit);
+	UNTIL(5000, load_acquire(&inherit->ready));
+	while (count)
+		tutti__block_free(arena, blocks[--count]);
+	store_release(&inherit->go, 1);
+	support_join_child(child);
+	for (int i = 0; i < 11; i++)
+		tutti_lock_close(others[i]);
+	tutti_lock_close(inherit->lock);
+	support_end_arena(arena);
+}
+
 static void names_have_a_limit(void **state)
 {
 	tutti_lock *lock;
@@ -349,6 +388,7 @@ int main(int argc, char **argv)
 		TEST(references_of_the_killed_are_dropped),
 		TEST(an_inherited_handle_may_have_gone_before_its_first_use),
 		TEST(a_forked_child_holds_references_of_its_own),
+		TEST(a_full_arena_does_not_cost_an_inherited_handle),
 		TEST(names_have_a_limit),
 		TEST(closing_nothing_is_fine),
 		TEST(objects_come_and_go_without_growth),
