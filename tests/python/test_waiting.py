@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import select
@@ -41,11 +42,12 @@ def watched():
     os.waitpid(watchdog, 0)
 
 
-def finish_items(q):
+def finish_items(q, rounds):
     while True:
         q.put(1)
         q.get()
         q.task_done()  # looks through all that are unfinished, most of the time that this loop takes
+        rounds.value += 1
 
 
 def stop(process):
@@ -61,10 +63,21 @@ def unfinished(count):
     return q
 
 
-def held_up(process, q, feed):
+@contextlib.contextmanager
+def finishing(q):
+    """A process in finish_items(), and the count of its rounds."""
+    ctx = tutti.get_context("fork")
+    rounds = ctx.RawValue("Q")
+    with started(ctx, finish_items, q, rounds) as process:
+        yield process, rounds
+
+
+def held_up(process, rounds, q, feed):
     """Stops it in the middle of an operation that holds task_done() up. The thread that is in there."""
     for _ in range(500):
         feed(process.pid)
+        seen = rounds.value
+        until(lambda: rounds.value != seen)  # else it may be stopped again where it was, and again
         stop(process)
         begin = time.monotonic()
         thread = threading.Thread(target=q.task_done)
@@ -79,8 +92,8 @@ def held_up(process, q, feed):
 
 def test_task_done_leaves_the_interpreter_to_others(watched):
     q = unfinished(2000)
-    with started(tutti.get_context("fork"), finish_items, q) as process:
-        thread = held_up(process, q, watched)
+    with finishing(q) as (process, rounds):
+        thread = held_up(process, rounds, q, watched)
         begin, turns = time.monotonic(), 0
         while turns < 10:
             threading.Event().wait(0.001)
@@ -104,8 +117,8 @@ def test_a_try_leaves_the_interpreter_to_others(watched):
                 q.get_nowait()
             state["inside"] = False
 
-    with started(tutti.get_context("fork"), finish_items, q) as process:
-        held = held_up(process, q, watched)
+    with finishing(q) as (process, rounds):
+        held = held_up(process, rounds, q, watched)
         thread = threading.Thread(target=call)
         thread.start()
         best = 0
