@@ -19,6 +19,7 @@ static struct {
 	unsigned effort; /* how much is tried */
 	unsigned seconds; /* of live traffic */
 	unsigned passed, failed;
+	cpu_set_t cpus; /* on which all of it may run */
 } ring = {.effort = 1, .seconds = 15};
 
 static const char usage[] =
@@ -34,6 +35,21 @@ static const char usage[] =
 	"  --traffic-only    only random kills amid live traffic\n"
 	"  --stop-at-first   end with the first failure\n"
 	"  --seconds N       length of the live traffic\n";
+
+/*
+ * A step hands the CPU to the victim and back: that is fastest on one CPU. On which one the scheduler may decide anew
+ * for each operation: where others work, too, an unlucky choice would last.
+ */
+static void stay_on_one_cpu(void)
+{
+	cpu_set_t set;
+	sched_setaffinity(0, sizeof ring.cpus, &ring.cpus);
+	sched_yield();
+	int cpu = sched_getcpu();
+	CPU_ZERO(&set);
+	CPU_SET(cpu < 0 ? 0 : cpu, &set);
+	sched_setaffinity(0, sizeof set, &set);
+}
 
 static void reset_board(void)
 {
@@ -91,6 +107,7 @@ static void run_table(const struct operation *table)
 		if (!is_wanted(table->name))
 			continue;
 		reset_board();
+		stay_on_one_cpu();
 		if (stage_run(&plan) && !ring.linear_only)
 			kill_everywhere(plan, count_kills(table));
 		report(table->name);
@@ -119,6 +136,7 @@ static void run_recovery(const char *corpse)
 	if (!is_wanted(name))
 		return;
 	reset_board();
+	stay_on_one_cpu();
 	unsigned count = stage_count_states(plan.corpse);
 	/* A put that was cut off has the most to repair: there every state. --long: everywhere. */
 	bool every = ring.effort > 1 || strcmp(corpse, "put of a draft, a block") == 0;
@@ -157,24 +175,12 @@ static bool parse(int argc, char **argv)
 	return true;
 }
 
-/* A step hands the CPU to the victim and back: that is fastest on one CPU. */
-static void stay_on_one_cpu(void)
-{
-	cpu_set_t set;
-	int cpu = sched_getcpu();
-	CPU_ZERO(&set);
-	CPU_SET(cpu < 0 ? 0 : cpu, &set);
-	sched_setaffinity(0, sizeof set, &set);
-}
-
 static void run_all(void)
 {
-	cpu_set_t all;
-	sched_getaffinity(0, sizeof all, &all);
+	sched_getaffinity(0, sizeof ring.cpus, &ring.cpus);
 	printf("%-64s %8s %7s %7s %6s %5s %5s %7s\n", "operation", "instr.", "states", "kills", "hung", "torn", "lost",
 	       "leaked");
 	if (!ring.traffic_only) {
-		stay_on_one_cpu();
 		run_table(lock_operations);
 		run_table(sync_operations);
 		run_table(queue_operations);
@@ -188,7 +194,7 @@ static void run_all(void)
 		run_table(sleep_operations);
 		for (unsigned i = 0; corpses[i]; i++)
 			run_recovery(corpses[i]);
-		sched_setaffinity(0, sizeof all, &all);
+		sched_setaffinity(0, sizeof ring.cpus, &ring.cpus);
 	}
 	if (!ring.linear_only && is_wanted(traffic_name)) {
 		reset_board();

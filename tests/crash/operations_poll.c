@@ -104,12 +104,15 @@ static void adopt_set(struct stage *stage)
 	poller->member = tutti__enter(stage->arena);
 }
 
-/* Is it reported? Anything that is has to be what was added. */
-static bool is_reported(struct stage *stage, const void *key)
+/*
+ * Is it reported? Anything that is has to be what was added. With certainty not ready, and with nobody to repair
+ * anything, it is waited for but a little: only a false report could come.
+ */
+static bool is_reported_if(struct stage *stage, const void *key, bool may_be_ready)
 {
 	tutti_wait_item item;
 	adopt_set(stage);
-	tutti_err err = tutti_waitset_next(stage->set, &item, tutti_ms(900));
+	tutti_err err = tutti_waitset_next(stage->set, &item, tutti_ms(may_be_ready ? 900 : 30));
 	if (err != TUTTI_OK && err != TUTTI_ETIMEDOUT)
 		fail(HUNG, "K1: the wait set answers %s: %s", tutti_error_name(err), tutti_last_error());
 	if (err == TUTTI_OK && item.key != key)
@@ -117,11 +120,20 @@ static bool is_reported(struct stage *stage, const void *key)
 	return err == TUTTI_OK;
 }
 
+static bool is_reported(struct stage *stage, const void *key) { return is_reported_if(stage, key, true); }
+
+/* A dead one's latch may mean a message that the recovery finishes. */
+static bool may_have_message(const struct stage *stage)
+{
+	struct tutti__queue *queue = stage->queue->shared;
+	return load_acquire(&queue->put_latch.word) || tutti__queue_is_ready(stage->arena, queue);
+}
+
 static void check_polled_queue(struct stage *stage)
 {
 	static unsigned char bytes[LARGEST];
 	size_t size;
-	bool reported = is_reported(stage, stage->queue);
+	bool reported = is_reported_if(stage, stage->queue, may_have_message(stage));
 	if (!reported && tutti_queue_get_into(stage->queue, bytes, sizeof bytes, &size, TUTTI_NOW) != TUTTI_EEMPTY)
 		fail(HUNG, "a message is there, but who polls the queue was not told within a second");
 	tutti_waitset_close(stage->set);
@@ -132,7 +144,7 @@ static void check_polled_queue(struct stage *stage)
 
 static void check_polled_event(struct stage *stage)
 {
-	bool reported = is_reported(stage, stage->event);
+	bool reported = is_reported_if(stage, stage->event, tutti_event_is_set(stage->event));
 	board->outcome = tutti_event_is_set(stage->event);
 	if (board->has_returned && !board->outcome)
 		fail(LOST, "the set had returned, but the event is not set");
@@ -271,10 +283,10 @@ static void poll_done(struct stage *stage)
 	poll_by_hand(stage, &stage->own_queue->shared->done_pollable, tutti__queue_may_be_done);
 }
 
-static void wait_by_hand(struct stage *stage)
+static void wait_by_hand(struct stage *stage, bool may_be_ready)
 {
 	struct tutti__wait_point *point = &hand.poller.station->point;
-	int64_t deadline = tutti__deadline(tutti_ms(900));
+	int64_t deadline = tutti__deadline(tutti_ms(may_be_ready ? 900 : 30)); /* as is_reported_if() */
 	hand.poller.member = tutti__enter(stage->arena); /* as adopt_set() */
 	while (!hand.is_told && tutti__os.clock_now() < deadline) {
 		int64_t tick = tutti__deadline(TUTTI__IDLE_TICK);
@@ -299,7 +311,8 @@ static void check_told(bool is_ready, const char *what)
 
 static void check_room(struct stage *stage)
 {
-	wait_by_hand(stage);
+	struct tutti__queue *queue = stage->own_queue->shared;
+	wait_by_hand(stage, load_acquire(&queue->get_latch.word) || has_room(queue));
 	tutti_err err = tutti_queue_put(stage->own_queue, stage->bytes[0], SMALL, TUTTI_NOW);
 	if (err != TUTTI_OK && err != TUTTI_EFULL)
 		fail(HUNG, "K1: put answers %s: %s", tutti_error_name(err), tutti_last_error());
@@ -309,7 +322,7 @@ static void check_room(struct stage *stage)
 
 static void check_done(struct stage *stage)
 {
-	wait_by_hand(stage);
+	wait_by_hand(stage, true);
 	tutti_err err = tutti_queue_join(stage->own_queue, TUTTI_NOW);
 	if (err != TUTTI_OK && err != TUTTI_ETIMEDOUT)
 		fail(HUNG, "K1: join answers %s: %s", tutti_error_name(err), tutti_last_error());
