@@ -35,7 +35,7 @@ TUTTI_API tutti_wait_policy tutti_wait_policy_get(void);
 
 /* What was learned about waiting for one thing. Zero in the beginning; any threads may share it. */
 typedef struct tutti_patience {
-	uint32_t budget, skipped; /* Tutti's */
+	uint32_t budget, skipped, no_yields; /* Tutti's */
 } tutti_patience;
 
 /*
@@ -50,8 +50,8 @@ TUTTI_API bool tutti_spin_until(tutti_patience *patience, bool (*is_ready)(void 
  * and takes again. Each may be NULL. They are called in the thread that sleeps, which holds nothing of an arena's then.
  */
 typedef struct tutti_wait_hooks {
-	void *(*before)(void); /* it is about to sleep; what this returns goes to `after` */
-	void (*after)(void *given); /* it has slept */
+	void *(*before)(void); /* it is about to sleep, or to yield; what this returns goes to `after` */
+	void (*after)(void *given); /* it has */
 	bool (*interrupt)(
 		void); /* at each tick of a wait, 250 ms at most: true ends it with TUTTI_EINTR, as a signal does */
 } tutti_wait_hooks;

@@ -44,10 +44,17 @@ static int attempt_without_gil(py_attempt attempt, void *context, tutti_time tim
 	return answer;
 }
 
-static int wait_in_slices(py_attempt attempt, void *context, int64_t deadline, int answer)
+static int attempt_with_gil(py_attempt attempt, void *context, tutti_time timeout)
+{
+	return (int)attempt(context, timeout);
+}
+
+typedef int slice_attempt(py_attempt attempt, void *context, tutti_time timeout);
+
+static int wait_in_slices(slice_attempt *attempt_slice, py_attempt attempt, void *context, int64_t deadline, int answer)
 {
 	for (tutti_time slice; (slice = next_slice(deadline)) > 0;) {
-		answer = attempt_without_gil(attempt, context, slice);
+		answer = attempt_slice(attempt, context, slice);
 		if (!py_is_not_yet(answer))
 			return answer;
 		if (PyErr_CheckSignals() < 0)
@@ -56,12 +63,32 @@ static int wait_in_slices(py_attempt attempt, void *context, int64_t deadline, i
 	return answer;
 }
 
+/* Whether the core's hooks know that this thread has the GIL: before 3.12 not in other interpreters than the main one. */
+static bool sleeps_without_gil(void)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+	return true;
+#else
+	return PyInterpreterState_Get() == PyInterpreterState_Main();
+#endif
+}
+
 int py_wait(py_attempt attempt, void *context, tutti_time timeout)
 {
-	int answer = (int)attempt(context, TUTTI_NOW);
-	if (timeout <= 0 || !py_is_not_yet(answer))
+	if (timeout <= 0)
+		return (int)attempt(context, TUTTI_NOW);
+	if (!sleeps_without_gil()) {
+		int answer = (int)attempt(context, TUTTI_NOW);
+		return py_is_not_yet(answer)
+		           ? wait_in_slices(attempt_without_gil, attempt, context, py_deadline(timeout), answer)
+		           : answer;
+	}
+	if (timeout != TUTTI_FOREVER)
+		return wait_in_slices(attempt_with_gil, attempt, context, py_deadline(timeout), TUTTI_ETIMEDOUT);
+	int answer = (int)attempt(context, SLICE); /* without a look at the clock: most need not wait */
+	if (!py_is_not_yet(answer))
 		return answer;
-	return wait_in_slices(attempt, context, py_deadline(timeout), answer);
+	return PyErr_CheckSignals() < 0 ? -1 : wait_in_slices(attempt_with_gil, attempt, context, INT64_MAX, answer);
 }
 
 int py_wait_without_gil(py_attempt attempt, void *context, tutti_time timeout)
@@ -69,7 +96,7 @@ int py_wait_without_gil(py_attempt attempt, void *context, tutti_time timeout)
 	int answer = attempt_without_gil(attempt, context, TUTTI_NOW);
 	if (timeout <= 0 || !py_is_not_yet(answer))
 		return answer;
-	return wait_in_slices(attempt, context, py_deadline(timeout), answer);
+	return wait_in_slices(attempt_without_gil, attempt, context, py_deadline(timeout), answer);
 }
 
 /* --- sleeping with the GIL ---------------------------------------------------------------------------------- */

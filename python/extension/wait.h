@@ -2,14 +2,14 @@
 /*
  * Waiting from Python: one helper, used by everything that waits.
  *
- * Try first with the GIL held, which costs no release when nothing has to be waited for. Then
- * release it and wait in slices, so that a signal that another thread took is noticed too. After a
- * signal (TUTTI_EINTR) and after each slice Python's handlers run; if none raises, the wait goes on
- * to the same absolute deadline (PEP 475).
+ * The core is called with the GIL, in slices, so that a signal that another thread took is noticed too. After a
+ * signal (TUTTI_EINTR) and after each slice Python's handlers run; if none raises, the wait goes on to the same
+ * absolute deadline (PEP 475).
  *
- * Whatever else is called with the GIL may sleep for a moment, or for as long as another process is stopped in
- * the middle of an operation (a release, task_done, the first try). The core's hooks give the GIL up for each such
- * sleep: so any call of the core lets other threads run, and what the GIL guards must be in order before it.
+ * The core's hooks give the GIL up for each sleep and for each yield, not while it spins: that it does for the other
+ * process alone, for 100 us at most, and to have the GIL afterwards it would wait for 5 ms beside a busy thread. So
+ * any call of the core (a release, task_done, too) lets other threads run should it have to sleep, and what the GIL
+ * guards must be in order before it.
  */
 #ifndef TUTTI_PYTHON_WAIT_H
 #define TUTTI_PYTHON_WAIT_H
@@ -17,8 +17,8 @@
 #include "state.h"
 
 /*
- * One attempt of the core, up to `timeout`: a function such as tutti_lock_acquire. Called with the GIL
- * and TUTTI_NOW first, then without the GIL: it must not touch Python objects.
+ * One attempt of the core, up to `timeout`: a function such as tutti_lock_acquire. It must not touch Python objects,
+ * for in a large copy (py_wait_without_gil), or in another interpreter before 3.12, it is called without the GIL.
  */
 typedef tutti_err (*py_attempt)(void *context, tutti_time timeout);
 

@@ -40,6 +40,18 @@ static inline tutti_err tutti__latch_acquire(tutti_arena *arena, struct tutti__l
 	return tutti__latch_acquire_slow(arena, latch, id, deadline, held);
 }
 
+/* Takes the latch if it is free. */
+static inline bool tutti__latch_try(struct tutti__latch *latch, uint32_t id)
+{
+	struct tutti__latch *held = tutti__held_latch;
+	tutti__held_latch = latch; /* and acquire: as above */
+	atomic_signal_fence(memory_order_seq_cst);
+	if (likely(cas_u32(&latch->word, 0, id)))
+		return true;
+	tutti__held_latch = held;
+	return false;
+}
+
 static inline void tutti__latch_release(struct tutti__latch *latch)
 {
 	/* Also a full barrier: what was published before is visible before the caller looks for sleepers. */

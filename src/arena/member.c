@@ -130,6 +130,8 @@ static uint64_t state_if_in(const tutti_arena *arena, uint32_t id)
 static bool is_alive(const tutti_arena *arena, uint32_t id)
 {
 	struct tutti__identity identity;
+	if (id == load_relaxed(&arena->local->id))
+		return true; /* who asks: no system call for a lock that this process holds */
 	uint64_t before = state_if_in(arena, id);
 	copy_identity(&identity, &tutti__slot_of(arena, id)->identity);
 	uint64_t state = state_if_in(arena, id);

@@ -15,6 +15,8 @@ enum {
 	MIN_BUDGET = 10000, /* after a success: a partner that is held up for a moment must not put both to sleep */
 	PROBE_EVERY = 32, /* waits */
 	PROBE_RARELY = 1024, /* waits whose partner's CPU is not known: it is our own more often than not */
+	SLOW_YIELD = 50000, /* ns: then somebody else had the CPU, to whom a sleeper would have lost it for less time */
+	NO_YIELDS = 255, /* waits without a yield after a slow one */
 	PROMISE_TIME = 1000, /* us that a promise counts */
 	/*
 	 * Before any book-keeping, for the partner is often just about to do it; about a microsecond. Without a
@@ -104,12 +106,29 @@ static bool is_beside_us(uint32_t partner)
 	return partner >> TUTTI__STAMP_PROCESS_SHIFT == own >> TUTTI__STAMP_PROCESS_SHIFT && !tutti__spins_in_process();
 }
 
+/*
+ * Lets a partner on our CPU run. Where others want that CPU, too, they get it for a time slice of several ms: then
+ * it is better to sleep, for who is woken comes before those who have had their time.
+ */
+static bool yield_to_partner(const struct tutti__waiting *waiting)
+{
+	struct tutti__patience *patience = waiting->patience;
+	uint32_t without = load_relaxed(&patience->no_yields);
+	if (without > 0) {
+		store_relaxed(&patience->no_yields, without - 1);
+		return false;
+	}
+	int64_t start = tutti__os.clock_now();
+	tutti__os.yield();
+	if (tutti__os.clock_now() - start > SLOW_YIELD)
+		store_relaxed(&patience->no_yields, NO_YIELDS);
+	return waiting->is_ready(waiting->context);
+}
+
 bool tutti__wait_spin(const struct tutti__waiting *waiting, const atomic_u32 *partner)
 {
-	if (is_beside_us(load_relaxed(partner))) { /* relaxed: a hint */
-		tutti__os.yield();
-		return waiting->is_ready(waiting->context);
-	}
+	if (is_beside_us(load_relaxed(partner))) /* relaxed: a hint */
+		return yield_to_partner(waiting);
 	if (tutti__os.cpus_online() < 2)
 		return false;
 	uint32_t budget = at_most(budget_of(waiting->patience, PROBE_EVERY), tutti__spin_max());

@@ -9,7 +9,7 @@
  *     each other, in another process), for a budget learned from earlier waits (three
  *     times the last success, halved by each failure, tried again once in 32 waits), and
  *     only one at a time spins at an object, so that at least one CPU is left;
- *  2. else yields once, which lets a partner on the same CPU run;
+ *  2. else yields once, which lets a partner on the same CPU run, unless that took long lately;
  *  3. then sleeps on a futex, with a tick: the waker may be killed between its store
  *     and its wake, and somebody must look after the dead.
  * The policy (how long at most; whether for its own process): <tutti/wait.h>.
@@ -46,6 +46,7 @@ struct tutti__wait_hints {
 struct tutti__patience {
 	atomic_u32 budget; /* ns; 0 in the beginning stands for the first guess */
 	atomic_u32 skipped; /* waits without spinning since the budget fell to nothing */
+	atomic_u32 no_yields; /* waits that are to come without a yield */
 };
 
 struct tutti__waiting {

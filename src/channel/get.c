@@ -54,7 +54,7 @@ static void leave_segment(tutti_arena *arena, struct tutti__queue *shared, uint3
 	request->drained = old;
 }
 
-static void commit_get(struct tutti__queue *shared, uint64_t next, uint64_t size)
+static ALWAYS_INLINE void commit_get(struct tutti__queue *shared, uint64_t next, uint64_t size)
 {
 	uint64_t count = load_relaxed(&shared->got.count) + 1;
 	uint64_t bytes = load_relaxed(&shared->got.bytes) + size;
@@ -82,7 +82,7 @@ static void note_claim(const struct request *request, const uint64_t *payload)
 	store_release(&request->claim[0], payload[0]);
 }
 
-static enum take_result take_inline(tutti_arena *arena, uint64_t head, struct request *request)
+static ALWAYS_INLINE enum take_result take_inline(tutti_arena *arena, uint64_t head, struct request *request)
 {
 	const void *payload = tutti__at(arena, head + TUTTI__HEADER_SIZE);
 	if (request->size > (request->copy ? request->capacity : request->room_size))
@@ -178,6 +178,31 @@ static enum take_result take(tutti_arena *arena, struct tutti__queue *shared, ui
 	if (TUTTI__BUG(43) && result == TAKEN && request->claim)
 		note_claim(request, request->buffer);
 	return result;
+}
+
+/*
+ * The common case at one go: a small message lies there, for the buffer, and nobody holds the latch. False: nothing
+ * was done, and the general way finds out why.
+ */
+static ALWAYS_INLINE bool take_quickly(tutti_queue *queue, uint32_t id, struct request *request)
+{
+	tutti_arena *arena = queue->reference.arena;
+	struct tutti__queue *shared = queue->shared;
+	bool taken = false;
+	if (!request->copy || shared->is_joinable || !has_entry(arena, shared) || !tutti__latch_try(&shared->get_latch, id))
+		return false;
+	uint64_t head = load_relaxed(&shared->got.position);
+	/* Acquire: pairs with the putter's commit. */
+	uint64_t header = load_acquire(tutti__header_at(arena, head)), size = header >> 32;
+	if (likely(tutti__header_kind(header) == TUTTI__ENTRY_INLINE && size <= request->capacity)) {
+		request->size = size;
+		take_inline(arena, head, request);
+		commit_get(shared, head + tutti__entry_size(size), size);
+		prefetch_next(arena, head + tutti__entry_size(size));
+		taken = true;
+	}
+	tutti__latch_release(&shared->get_latch);
+	return taken;
 }
 
 static bool wants_room_signal(const struct tutti__queue *shared)
@@ -289,13 +314,18 @@ static void announce_room(tutti_arena *arena, struct tutti__queue *shared)
 	tutti__ring(arena, &shared->room_pollable);
 }
 
+static void announce_taken(tutti_queue *queue)
+{
+	announce_room(queue->reference.arena, queue->shared);
+	tutti__count_operation(queue->reference.arena);
+}
+
 static tutti_err answer(tutti_queue *queue, enum take_result result, const struct request *request)
 {
 	const char *name = queue->shared->object.name;
 	switch (result) {
 	case TAKEN:
-		announce_room(queue->reference.arena, queue->shared);
-		tutti__count_operation(queue->reference.arena);
+		announce_taken(queue);
 		return TUTTI_OK;
 	case END_OF_ALL:
 		return tutti__fail(TUTTI_EOF, "queue \"%s\" was shut down and is drained.", name);
@@ -309,13 +339,12 @@ static tutti_err answer(tutti_queue *queue, enum take_result result, const struc
 	}
 }
 
-static tutti_err get(tutti_queue *queue, struct request *request, tutti_time timeout)
+/* What take_quickly() could not do, and waiting. */
+__attribute__((noinline)) static tutti_err get_patiently(tutti_queue *queue, uint32_t id, struct request *request,
+                                                         tutti_time timeout)
 {
 	tutti_err err;
 	enum take_result result = EMPTY;
-	uint32_t id = tutti__use(&queue->reference, &err);
-	if (unlikely(id == 0))
-		return err;
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : timeout <= 0 ? 0 : tutti__deadline(timeout);
 	bool waited = false;
 	while ((err = take_one(queue, id, request, deadline, &result)) == TUTTI_OK && result == EMPTY && timeout > 0) {
@@ -323,12 +352,29 @@ static tutti_err get(tutti_queue *queue, struct request *request, tutti_time tim
 		if (err)
 			return err;
 		waited = true;
+		if (take_quickly(queue, id, request)) {
+			result = TAKEN;
+			break;
+		}
 	}
 	if (err)
 		return err;
 	if (waited)
 		pass_on(queue);
 	return answer(queue, result, request);
+}
+
+static tutti_err get(tutti_queue *queue, struct request *request, tutti_time timeout)
+{
+	tutti_err err;
+	uint32_t id = tutti__use(&queue->reference, &err);
+	if (unlikely(id == 0))
+		return err;
+	if (likely(take_quickly(queue, id, request))) {
+		announce_taken(queue);
+		return TUTTI_OK;
+	}
+	return get_patiently(queue, id, request, timeout);
 }
 
 static void drop_unused_room(tutti_arena *arena, struct request *request)

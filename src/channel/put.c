@@ -12,9 +12,9 @@ enum append_result { APPENDED, NO_SEGMENT, NO_ROOM, IS_SHUT };
 
 enum { BATCH = 32 }; /* messages put under one latch */
 
-static bool is_inline(const struct tutti__letter *letter) { return letter->block == 0; }
+static inline bool is_inline(const struct tutti__letter *letter) { return letter->block == 0; }
 
-static uint64_t entry_size_of(const struct tutti__letter *letter)
+static ALWAYS_INLINE uint64_t entry_size_of(const struct tutti__letter *letter)
 {
 	return tutti__entry_size(is_inline(letter) ? letter->size : sizeof(struct tutti__block_entry));
 }
@@ -33,13 +33,13 @@ void tutti__letter_copy(unsigned char *to, const struct tutti__letter *letter)
  * waits looks at that line all the time: it is written last and at one go, together with
  * the header, so that it crosses to the getter once.
  */
-static uint64_t beside_header(const unsigned char *payload, const struct tutti__letter *letter)
+static ALWAYS_INLINE uint64_t beside_header(const unsigned char *payload, const struct tutti__letter *letter)
 {
 	uint64_t rest = CACHE_LINE - ((uintptr_t)payload - TUTTI__HEADER_SIZE) % CACHE_LINE - TUTTI__HEADER_SIZE;
 	return rest < letter->size ? rest : letter->size;
 }
 
-static void copy_beyond_line(unsigned char *payload, const struct tutti__letter *letter)
+static ALWAYS_INLINE void copy_beyond_line(unsigned char *payload, const struct tutti__letter *letter)
 {
 	if (letter->count > 1) {
 		tutti__letter_copy(payload, letter);
@@ -50,7 +50,7 @@ static void copy_beyond_line(unsigned char *payload, const struct tutti__letter 
 		memcpy(payload + first, (const unsigned char *)letter->parts->data + first, letter->size - first);
 }
 
-static void copy_beside_header(unsigned char *payload, const struct tutti__letter *letter)
+static ALWAYS_INLINE void copy_beside_header(unsigned char *payload, const struct tutti__letter *letter)
 {
 	if (letter->count == 1 && letter->size)
 		memcpy(payload, letter->parts->data, beside_header(payload, letter));
@@ -94,7 +94,7 @@ static bool find_room(struct tutti__queue *shared, uint64_t size)
 }
 
 /* Under the latch: the segment, the caller's own, becomes the chain's last. */
-static void link_segment(tutti_arena *arena, struct tutti__queue *shared, uint64_t segment)
+__attribute__((noinline)) static void link_segment(tutti_arena *arena, struct tutti__queue *shared, uint64_t segment)
 {
 	uint64_t tail = load_relaxed(&shared->put.position);
 	uint64_t old = tutti__block_start(arena, tail);
@@ -124,7 +124,8 @@ static void prefetch_next(tutti_arena *arena, const struct tutti__queue *shared,
 }
 
 /* Under the latch, with room in the tail segment. */
-static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const struct tutti__letter *letter)
+static ALWAYS_INLINE void write_entry(tutti_arena *arena, struct tutti__queue *shared,
+                                      const struct tutti__letter *letter)
 {
 	uint64_t tail = load_relaxed(&shared->put.position);
 	uint64_t next = tail + entry_size_of(letter);
@@ -167,8 +168,8 @@ static void write_entry(tutti_arena *arena, struct tutti__queue *shared, const s
 }
 
 /* Under the latch. `*spare` is a segment of the caller's, taken if needed and then set to 0. */
-static enum append_result append(tutti_arena *arena, struct tutti__queue *shared, const struct tutti__letter *letter,
-                                 uint64_t *spare)
+static ALWAYS_INLINE enum append_result append(tutti_arena *arena, struct tutti__queue *shared,
+                                               const struct tutti__letter *letter, uint64_t *spare)
 {
 	if (unlikely(load_relaxed(&shared->is_shut)))
 		return IS_SHUT;
@@ -324,6 +325,27 @@ static enum append_result append_some(tutti_arena *arena, struct tutti__queue *s
 	}
 	tutti__wait_stamp(&shared->items);
 	return result;
+}
+
+/*
+ * The common case at one go: one small message of a queue that is not joinable, a free latch, room in the tail
+ * segment. False: nothing was done, and the general way finds out why.
+ */
+static bool put_quickly(tutti_queue *queue, uint32_t id, const tutti_view *message, uint32_t encoding)
+{
+	uint64_t no_segment = 0;
+	tutti_arena *arena = queue->reference.arena;
+	struct tutti__queue *shared = queue->shared;
+	struct tutti__letter letter = {.parts = message, .count = 1, .size = message->size, .encoding = encoding};
+	if (unlikely(!tutti__latch_try(&shared->put_latch, id)))
+		return false;
+	enum append_result result = append(arena, shared, &letter, &no_segment);
+	if (likely(result == APPENDED))
+		tutti__wait_stamp(&shared->items);
+	tutti__latch_release(&shared->put_latch);
+	if (likely(result == APPENDED))
+		announce(arena, shared);
+	return result == APPENDED;
 }
 
 /* After a put that had waited: room that is left is for another sleeper, whose wake this one may have been. */
@@ -490,8 +512,9 @@ static tutti_err put_large(tutti_queue *queue, struct tutti__letter *letter, con
 	return err;
 }
 
-tutti_err tutti_queue_put_gather(tutti_queue *queue, const tutti_view *parts, size_t count, tutti_encoding encoding,
-                                 tutti_time timeout)
+/* In whatever way it has to be. */
+static tutti_err put_generally(tutti_queue *queue, const tutti_view *parts, size_t count, tutti_encoding encoding,
+                               tutti_time timeout)
 {
 	struct tutti__letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
 	tutti_err err = measure(queue, &letter);
@@ -502,6 +525,29 @@ tutti_err tutti_queue_put_gather(tutti_queue *queue, const tutti_view *parts, si
 	if (unlikely(queue->shared->is_joinable))
 		err = prepare_parcel(queue, &letter, NULL, 0, timeout);
 	return err ? err : put_one(queue, &letter, timeout);
+}
+
+static ALWAYS_INLINE tutti_err put_view(tutti_queue *queue, const tutti_view *message, uint32_t encoding,
+                                        tutti_time timeout)
+{
+	tutti_err err;
+	const struct tutti__queue *shared = queue->shared;
+	if (likely(message->size <= TUTTI__INLINE_MAX && message->size <= shared->max_message && !shared->is_joinable)) {
+		uint32_t id = tutti__use(&queue->reference, &err);
+		if (unlikely(id == 0))
+			return err;
+		if (likely(put_quickly(queue, id, message, encoding)))
+			return TUTTI_OK;
+	}
+	return put_generally(queue, message, 1, (tutti_encoding)encoding, timeout);
+}
+
+tutti_err tutti_queue_put_gather(tutti_queue *queue, const tutti_view *parts, size_t count, tutti_encoding encoding,
+                                 tutti_time timeout)
+{
+	if (count == 1)
+		return put_view(queue, parts, (uint32_t)encoding, timeout);
+	return put_generally(queue, parts, count, encoding, timeout);
 }
 
 tutti_err tutti_queue_put_with(tutti_queue *queue, const tutti_view *parts, size_t count, tutti_encoding encoding,
@@ -519,8 +565,8 @@ tutti_err tutti_queue_put_with(tutti_queue *queue, const tutti_view *parts, size
 
 tutti_err tutti_queue_put(tutti_queue *queue, const void *data, size_t size, tutti_time timeout)
 {
-	tutti_view part = {data, size};
-	return tutti_queue_put_gather(queue, &part, 1, TUTTI_RAW, timeout);
+	tutti_view message = {data, size};
+	return put_view(queue, &message, TUTTI_RAW, timeout);
 }
 
 /* One latch for up to BATCH messages. */

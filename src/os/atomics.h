@@ -94,4 +94,7 @@ static inline void prefetch_to_write(const unsigned char *from, const unsigned c
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* For steps that are the same in a common case, at whose call the compiler knows most of what they decide, and in all. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 #endif

@@ -36,7 +36,13 @@ static int futex_wake(atomic_u32 *word, int count)
 	return (int)syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
-static void yield(void) { sched_yield(); }
+/* To a thread of this process, too, which may need what the hooks give up. */
+static void yield(void)
+{
+	struct tutti__sleep sleep = tutti__sleep_begin();
+	sched_yield();
+	tutti__sleep_end(sleep);
+}
 
 struct tutti__os_calls tutti__os = {
 	.futex_wait = futex_wait,

@@ -246,7 +246,9 @@ static tutti_err await(tutti_condition *condition, struct wait *wait, tutti_time
 	uint32_t asleep = wait->arrival | ASLEEP;
 	tutti_err err = TUTTI_OK;
 	while (!err && !is_over(wait)) {
-		if (timeout > 0 && tutti__wait_spin(&waiting, &condition->partner))
+		if (timeout <= 0)
+			return TUTTI_ETIMEDOUT; /* not marked as asleep: a notifier would wake nobody, and look after a dead one */
+		if (tutti__wait_spin(&waiting, &condition->partner))
 			return TUTTI_OK; /* the partner is where it was: its line is left alone */
 		if (cas_u32(&wait->entry->state, wait->arrival | WAITING, asleep) || !is_over(wait))
 			err = tutti__wait_sleep(&waiting, &wait->entry->state, asleep);

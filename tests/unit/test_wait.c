@@ -20,6 +20,7 @@ static struct {
 	int woken; /* what futex_wake answers */
 	unsigned ready_after_looks; /* is_ready becomes true then; 0: never */
 	unsigned yields, cpus, ticks_found;
+	int64_t yield_takes; /* ns */
 	uint32_t successor; /* another spinner's stamp, which comes while ours looks; 0: none */
 } fake;
 
@@ -46,7 +47,12 @@ static int fake_wake(atomic_u32 *word, int count)
 	return fake.woken;
 }
 
-static void fake_yield(void) { fake.yields++; }
+static void fake_yield(void)
+{
+	fake.yields++;
+	fake.now += fake.yield_takes;
+}
+
 static unsigned fake_cpus(void) { return fake.cpus; }
 
 static void fake_tick_found(uint64_t object)
@@ -129,12 +135,29 @@ static void it_does_not_spin_for_a_partner_on_its_own_cpu(void **state)
 	assert_false(spin());
 	assert_int_equal(fake.looks, 1);
 	assert_int_equal(fake.yields, 1);
-	assert_int_equal(fake.now, before);
+	assert_in_range(fake.now - before, 0, 300);
 	/* Another process there: the same. */
 	store_relaxed(&scene.point.partner, tutti__cpu() + 1);
 	assert_false(spin());
 	assert_int_equal(fake.looks, 1);
 	assert_int_equal(fake.yields, 2);
+}
+
+/* A yield that gave the CPU to somebody else for a time slice is not tried again at once. */
+static void it_yields_where_that_is_quick(void **state)
+{
+	(void)state;
+	store_relaxed(&scene.point.partner, here());
+	fake.yield_takes = 3000000;
+	assert_false(spin());
+	assert_int_equal(fake.yields, 1);
+	for (int i = 0; i < 255; i++)
+		assert_false(spin());
+	assert_int_equal(fake.yields, 1);
+	fake.yield_takes = 1000;
+	for (int i = 0; i < 3; i++)
+		assert_false(spin());
+	assert_int_equal(fake.yields, 4);
 }
 
 static void it_spins_for_a_partner_on_another_cpu(void **state)
@@ -486,6 +509,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest wait[] = {
 		FAKED(it_does_not_spin_for_a_partner_on_its_own_cpu),
+		FAKED(it_yields_where_that_is_quick),
 		FAKED(it_spins_for_a_partner_on_another_cpu),
 		FAKED(in_vain_it_spins_less_and_less),
 		FAKED(a_success_makes_it_patient_again),
