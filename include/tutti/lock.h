@@ -62,6 +62,9 @@ TUTTI_API tutti_err tutti_lock_abandon(tutti_lock *lock);
  */
 TUTTI_API int tutti_lock_holder(const tutti_lock *lock);
 
+/* Whether this member, and so this process, holds it: one look, no system call. Recovers nothing, never waits. */
+TUTTI_API bool tutti_lock_is_mine(const tutti_lock *lock);
+
 /*
  * A descriptor for poll, epoll and event loops: readable while the lock may be had, for a moment perhaps when it may
  * not any more. Try it then with TUTTI_NOW: others may be faster. Never read it. It belongs to the handle.

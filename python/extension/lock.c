@@ -3,8 +3,6 @@
  * tutti._tutti.Lock: a lock of the core with `handover`, because multiprocessing's Lock is a semaphore of one that
  * any thread of any process may release.
  */
-#include <unistd.h>
-
 #include "abandoned.h"
 #include "arguments.h"
 #include "errors.h"
@@ -100,7 +98,7 @@ static PyObject *locked(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 bool py_lock_is_of_process(const struct py_lock *self)
 {
-	return tutti_lock_holder(self->shared.object) == (int)getpid();
+	return tutti_lock_is_mine(self->shared.object);
 }
 
 bool py_lock_is_mine(const struct py_lock *self)

@@ -4,7 +4,6 @@
 
 #include "wait.h"
 
-static const tutti_time SLICE = 50 * 1000000; /* ns: how late a signal may be noticed */
 static const double LONGEST = 9e9; /* seconds that a tutti_time holds */
 
 static int64_t now(void)
@@ -32,7 +31,7 @@ tutti_time py_time_left(int64_t deadline)
 static tutti_time next_slice(int64_t deadline)
 {
 	tutti_time left = py_time_left(deadline);
-	return left < SLICE ? left : SLICE;
+	return left < PY_SLICE ? left : PY_SLICE;
 }
 
 static int attempt_without_gil(py_attempt attempt, void *context, tutti_time timeout)
@@ -63,29 +62,27 @@ static int wait_in_slices(slice_attempt *attempt_slice, py_attempt attempt, void
 	return answer;
 }
 
-/* Whether the core's hooks know that this thread has the GIL: before 3.12 not in other interpreters than the main one. */
+atomic_bool py_sleeps_with_gil;
+
+/* Whether the core's hooks know that this thread has the GIL. */
 static bool sleeps_without_gil(void)
 {
-#if PY_VERSION_HEX >= 0x030c0000
-	return true;
-#else
-	return PyInterpreterState_Get() == PyInterpreterState_Main();
-#endif
+	return !py_sleeps_with_gil || PyInterpreterState_Get() == PyInterpreterState_Main();
 }
 
-int py_wait(py_attempt attempt, void *context, tutti_time timeout)
+int py_wait_with_limit(py_attempt attempt, void *context, tutti_time timeout)
 {
 	if (timeout <= 0)
 		return (int)attempt(context, TUTTI_NOW);
-	if (!sleeps_without_gil()) {
-		int answer = (int)attempt(context, TUTTI_NOW);
-		return py_is_not_yet(answer)
-		           ? wait_in_slices(attempt_without_gil, attempt, context, py_deadline(timeout), answer)
-		           : answer;
-	}
-	if (timeout != TUTTI_FOREVER)
+	if (sleeps_without_gil())
 		return wait_in_slices(attempt_with_gil, attempt, context, py_deadline(timeout), TUTTI_ETIMEDOUT);
-	int answer = (int)attempt(context, SLICE); /* without a look at the clock: most need not wait */
+	int answer = (int)attempt(context, TUTTI_NOW);
+	return py_is_not_yet(answer) ? wait_in_slices(attempt_without_gil, attempt, context, py_deadline(timeout), answer)
+	                             : answer;
+}
+
+int py_wait_on(py_attempt attempt, void *context, int answer)
+{
 	if (!py_is_not_yet(answer))
 		return answer;
 	return PyErr_CheckSignals() < 0 ? -1 : wait_in_slices(attempt_with_gil, attempt, context, INT64_MAX, answer);
@@ -163,6 +160,10 @@ static bool is_interrupted(void)
 
 int py_add_waits(PyObject *Py_UNUSED(module))
 {
+#if PY_VERSION_HEX < 0x030c0000
+	if (PyInterpreterState_Get() != PyInterpreterState_Main())
+		py_sleeps_with_gil = true;
+#endif
 	static const tutti_wait_hooks hooks = {give_gil_up, take_gil_again, is_interrupted};
 	tutti_wait_hooks_set(&hooks);
 	return 0;

@@ -14,6 +14,8 @@
 #ifndef TUTTI_PYTHON_WAIT_H
 #define TUTTI_PYTHON_WAIT_H
 
+#include <stdatomic.h>
+
 #include "state.h"
 
 /*
@@ -29,11 +31,26 @@ static inline bool py_is_not_yet(int answer)
 	       answer == TUTTI_EINTR;
 }
 
+static const tutti_time PY_SLICE = 50 * 1000000; /* ns: how late a signal may be noticed */
+
+/* Some interpreter of this process has threads of which the core's hooks do not know that they have the GIL. */
+extern atomic_bool py_sleeps_with_gil;
+
+int py_wait_with_limit(py_attempt attempt, void *context, tutti_time timeout);
+int py_wait_on(py_attempt attempt, void *context, int answer);
+
 /*
- * Attempts until the answer is another than "not yet", or `timeout` is over. The last answer (a
- * tutti_err; tutti_last_error() has its text), or -1 if a signal handler raised an exception.
+ * Attempts until the answer is another than "not yet", or `timeout` is over. The last answer (a tutti_err;
+ * tutti_last_error() has its text), or -1 if a signal handler raised an exception. Inline, for the calls whose
+ * attempt succeeds at once: without a look at the clock.
  */
-int py_wait(py_attempt attempt, void *context, tutti_time timeout);
+static inline int py_wait(py_attempt attempt, void *context, tutti_time timeout)
+{
+	if (timeout != TUTTI_FOREVER || py_sleeps_with_gil)
+		return py_wait_with_limit(attempt, context, timeout);
+	int answer = (int)attempt(context, PY_SLICE);
+	return answer == TUTTI_OK ? answer : py_wait_on(attempt, context, answer);
+}
 
 /* The same for attempts that take long when they succeed, as a large copy does: the first is without the GIL too. */
 int py_wait_without_gil(py_attempt attempt, void *context, tutti_time timeout);

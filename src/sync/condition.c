@@ -15,11 +15,12 @@
  * wake without a notification, never the other way round. A notifier killed between the CAS
  * and the wake costs the waiter one tick.
  */
+#include <tutti/lock.h>
+
 #include "arena/wait.h"
 #include "sync/condition.h"
 #include "sync/handle.h"
 #include "sync/kinds.h"
-#include "sync/lock.h"
 #include "sync/roster.h"
 #include "os/seeded_bug.h"
 
@@ -299,7 +300,7 @@ tutti_err tutti__condition_wait_with(tutti_condition *condition, struct tutti__g
 	return locked ? locked : explain(condition, waited);
 }
 
-static bool lock_is_held(const struct tutti__guard *guard) { return tutti__lock_is_mine(guard->lock); }
+static bool lock_is_held(const struct tutti__guard *guard) { return tutti_lock_is_mine(guard->lock); }
 static tutti_err release_lock(struct tutti__guard *guard) { return tutti_lock_release(guard->lock); }
 static tutti_err acquire_lock(struct tutti__guard *guard) { return tutti_lock_acquire(guard->lock, TUTTI_FOREVER); }
 

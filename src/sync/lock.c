@@ -11,7 +11,6 @@
 #include "sync/handle.h"
 #include "sync/holder.h"
 #include "sync/kinds.h"
-#include "sync/lock.h"
 
 struct lock {
 	struct tutti__object object;
@@ -129,7 +128,7 @@ tutti_err tutti_lock_abandon(tutti_lock *lock)
 	return TUTTI_OK;
 }
 
-bool tutti__lock_is_mine(const tutti_lock *lock)
+bool tutti_lock_is_mine(const tutti_lock *lock)
 {
 	uint32_t id = load_relaxed(&lock->reference.arena->local->id); /* relaxed: our own; 0 in a forked child */
 	return id != 0 && tutti__holder_id(&shared_of(lock)->holder) == id;

@@ -34,6 +34,8 @@ static void it_is_held_by_one(void **state)
 	assert_int_equal(tutti_lock_holder(second), 0);
 	OK(tutti_lock_acquire(scene->lock, TUTTI_NOW));
 	assert_int_equal(tutti_lock_holder(second), getpid());
+	assert_true(tutti_lock_is_mine(scene->lock));
+	assert_false(tutti_lock_is_mine(second)); /* another member, though of the same process */
 	snprintf(pid, sizeof pid, "%d", (int)getpid());
 	EXPECT_TEXT(TUTTI_EBUSY, pid, tutti_lock_acquire(second, TUTTI_NOW));
 	EXPECT_TEXT(TUTTI_EBUSY, "gate", tutti_lock_acquire(second, TUTTI_NOW));
