@@ -112,9 +112,11 @@ MIB = 1 << 20
 TRUE_REASON = ("the floor is the row of vfork and exec: so many `true` can two CPUs start and reap with nothing around "
                "them, and no program that starts them can be faster against GNU parallel than that.")
 
-LINE_REASON = ("the floor is the row with a line each way, bare words without a queue: where the answer returns on the "
-               "line that brought the message, a hop is one transfer; a queue's reader does not write where its writer "
-               "writes, so that each hop takes the line away from the reader first, then carries it there: two.")
+SLOTS_REASON = ("the floor is the row with bare slots: messages of 64 bytes one behind the other, and around each put and get "
+                "a word that is taken and given back; without ends, sleepers, counts, or safety from kills. Where the "
+                "answer returns on the line that brought the message, a hop is one transfer; a queue's reader does not "
+                "write where its writer writes, so that each hop takes the line away from the reader first.")
+
 # Each kind of lock, and its counterpart in libc.
 SYNC = [
     ("rlock", "recursive", "recursive mutex"),
@@ -135,7 +137,7 @@ CASES = [
     Case("queue 1 MiB, fresh", 7, 1, [
         Side("tutti", program(COPY, "tutti-fresh", MIB, 200, quick=("tutti-fresh", MIB, 50))),
         Side("memcpy", program(COPY, "fresh", MIB, 200, quick=("fresh", MIB, 50)))]),
-    Case("latency awake", 9, 1, latency("awake", ("tutti", "tutti-word", "line", "lines"), 1000, 200)),
+    Case("latency awake", 9, 1, latency("awake", ("tutti", "tutti-word", "line", "lines", "slots"), 1000, 200)),
     Case("latency asleep", 7, 1, latency("asleep", ("tutti", "futex"), 60, 10)),
     Case("latency one CPU", 7, 1, latency("onecpu", ("tutti", "futex"), 200, 50)),
     Case("lock", 9, 1, [Side("tutti", program(LOCK, "tutti")), Side("mutex", program(LOCK, "mutex"))]),
@@ -216,10 +218,11 @@ ROWS = [
     rates("queue", "1 KiB, 1 to 1", "queue 1 KiB", "tutti", "ring", "ring, robust mutex", 2),
     rates("queue", "1 MiB, 8 in flight, views", "queue 1 MiB", "tutti-views", "memcpy", "memcpy, same buffers", 0.7),
     rates("queue", "1 MiB, fresh pages", "queue 1 MiB, fresh", "tutti", "memcpy", "memcpy, fresh memfd", 0.7),
-    one_way("one way, awake", "latency awake", "line", "spinning cache line", 2, reason=LINE_REASON),
+    one_way("one way, awake", "latency awake", "line", "spinning cache line", 2, reason=SLOTS_REASON),
     one_way("one way, awake, 8 B", "latency awake", "line", "spinning cache line", 2, ours="tutti-word", required=False),
-    one_way("one way, awake", "latency awake", "lines", "a line each way", 2),
-    one_way("one way, awake, 8 B", "latency awake", "lines", "a line each way", 2, ours="tutti-word"),
+    one_way("the floor: bare slots", "latency awake", "line", "spinning cache line", 2, ours="slots", required=False),
+    one_way("one way, awake", "latency awake", "slots", "bare slots", 2),
+    one_way("one way, awake, 8 B", "latency awake", "lines", "a line each way", 2, ours="tutti-word", required=False),
     Row("latency", "one way, awake, p99", Value("latency awake", "tutti", "p99_ns"),
         Value("latency awake", "tutti", "single_ns"), "its own median", "<=", 5, "ns"),
     one_way("one way, asleep", "latency asleep", "futex", "futex wake", 1.1),

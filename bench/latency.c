@@ -9,12 +9,17 @@
  * message to the return of the receive.
  *
  * Carriers: `line` (one word, both sides spin), `lines` (a word for each direction on a
- * line of its own, both sides spin), `futex` (one word, both sides sleep), `tutti` and
- * `tutti-word` (two queues, messages of 64 and of 8 bytes).
+ * line of its own, both sides spin), `slots` (a bare queue for each direction, see below),
+ * `futex` (one word, both sides sleep), `tutti` and `tutti-word` (two queues, messages of
+ * 64 and of 8 bytes).
  *
  * `lines` is the least that a queue can do: with `line` the answer is written to the line
  * that the message has just brought along, while a queue's reader does not write where its
  * writer writes, so that each message must first take its line away from the reader.
+ * `slots` does that with messages of 64 bytes, one behind the other, each with a word that
+ * says that it is there, and takes and gives back a word around each put and each get, as
+ * it must where several may put and get. It has no ends, wakes nobody, counts nothing and
+ * survives no kill.
  */
 #include "tutti_check.h"
 
@@ -28,6 +33,7 @@
 #define SINGLES 10 /* single round trips for each batch */
 #define MESSAGE_BYTES 64
 #define WORD_BYTES 8
+#define SLOTS 64
 #define ASLEEP_GAP_NS INT64_C(2000000)
 
 typedef struct carrier {
@@ -42,6 +48,14 @@ typedef struct meeting {
 	_Atomic int64_t stamp;
 	alignas(CACHE_LINE) _Atomic uint32_t
 		words[2][CACHE_LINE / sizeof(uint32_t)]; /* lines: the same, one for each direction */
+	struct slots {
+		alignas(CACHE_LINE) _Atomic uint32_t put_latch;
+		alignas(CACHE_LINE) _Atomic uint32_t get_latch;
+		alignas(CACHE_LINE) struct slot {
+			_Atomic uint64_t number; /* of the message in it */
+			char bytes[MESSAGE_BYTES];
+		} slots[SLOTS];
+	} slots[2];
 	side ponger, pinger;
 	alignas(CACHE_LINE) _Atomic uint64_t arrived; /* asleep: receives that returned */
 	_Atomic int64_t took; /* of the last one; published by `arrived` */
@@ -83,6 +97,44 @@ static int64_t lines_receive(unsigned direction)
 		cpu_relax();
 	last++;
 	return 0;
+}
+
+static void latch(_Atomic uint32_t *word)
+{
+	uint32_t free = 0;
+	while (!atomic_compare_exchange_strong_explicit(word, &free, 1, memory_order_acq_rel, memory_order_relaxed))
+		free = 0;
+}
+
+/* A full barrier too: whoever has to look for sleepers afterwards needs one. */
+static void unlatch(_Atomic uint32_t *word) { atomic_exchange_explicit(word, 0, memory_order_acq_rel); }
+
+static void slots_send(unsigned direction, int64_t stamp)
+{
+	char message[MESSAGE_BYTES] = {0};
+	struct slots *slots = &met->slots[direction];
+	memcpy(message, &stamp, sizeof stamp);
+	latch(&slots->put_latch);
+	struct slot *slot = &slots->slots[++last % SLOTS];
+	memcpy(slot->bytes, message, sizeof message);
+	/* Release: pairs with slots_receive. */
+	atomic_store_explicit(&slot->number, last, memory_order_release);
+	unlatch(&slots->put_latch);
+}
+
+static int64_t slots_receive(unsigned direction)
+{
+	char message[MESSAGE_BYTES];
+	int64_t stamp;
+	struct slots *slots = &met->slots[direction];
+	struct slot *slot = &slots->slots[++last % SLOTS];
+	while (atomic_load_explicit(&slot->number, memory_order_acquire) != last)
+		;
+	latch(&slots->get_latch);
+	memcpy(message, slot->bytes, sizeof message);
+	unlatch(&slots->get_latch);
+	memcpy(&stamp, message, sizeof stamp);
+	return stamp;
 }
 
 static long futex(int operation, uint32_t value)
@@ -214,6 +266,7 @@ int main(int argc, char **argv)
 	static const carrier carriers[] = {
 		{"line", word_open, line_send, line_receive},
 		{"lines", word_open, lines_send, lines_receive},
+		{"slots", word_open, slots_send, slots_receive},
 		{"futex", word_open, futex_send, futex_receive},
 		{"tutti", tutti_open, tutti_send, tutti_receive},
 		{"tutti-word", tutti_open, tutti_send_word, tutti_receive},
@@ -224,7 +277,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], carriers[i].name))
 			with = &carriers[i];
 	if (!with)
-		fail("usage: %s line|lines|futex|tutti|tutti-word awake|onecpu|asleep [SAMPLES]", argv[0]);
+		fail("usage: %s line|lines|slots|futex|tutti|tutti-word awake|onecpu|asleep [SAMPLES]", argv[0]);
 	bool asleep = !strcmp(argv[2], "asleep"), one_cpu = !strcmp(argv[2], "onecpu");
 	met = share(sizeof *met);
 	with->open();
