@@ -174,10 +174,24 @@ static int has_reducer(struct messages *messages, PyObject *class)
 	return result;
 }
 
-/* False: it is another one, or not there. */
-static bool is_found_by_name(const struct known_class *class)
+/*
+ * PyImport_GetModule, which waits for a module that another thread is importing. To ask a program's own __main__, whose
+ * __spec__ is None, whether it is that costs it an exception, made and dropped, and more than all the rest here.
+ */
+static PyObject *loaded_module(const struct messages *messages, PyObject *name)
 {
-	PyObject *module = PyImport_GetModule(class->module);
+	PyObject *modules = PyImport_GetModuleDict();
+	PyObject *module = PyDict_CheckExact(modules) ? PyDict_GetItemWithError(modules, name) : NULL;
+	if (module && PyModule_CheckExact(module) &&
+	    PyDict_GetItemWithError(PyModule_GetDict(module), messages->spec_name) == Py_None)
+		return Py_NewRef(module);
+	return PyErr_Occurred() ? NULL : PyImport_GetModule(name);
+}
+
+/* False: it is another one, or not there. */
+static bool is_found_by_name(const struct messages *messages, const struct known_class *class)
+{
+	PyObject *module = loaded_module(messages, class->module);
 	PyObject *found = module ? PyObject_GetAttr(module, class->name) : NULL;
 	bool result = found == (PyObject *)class->type;
 	Py_XDECREF(module);
@@ -189,7 +203,7 @@ static bool is_found_by_name(const struct known_class *class)
 
 int class_is_current(struct messages *messages, const struct known_class *class)
 {
-	if (!is_found_by_name(class))
+	if (!is_found_by_name(messages, class))
 		return 0;
 	int reducer = has_reducer(messages, (PyObject *)class->type);
 	return reducer < 0 ? -1 : !reducer;
@@ -254,11 +268,11 @@ static struct known_path *find_path(struct classes *classes, const unsigned char
 	return NULL;
 }
 
-static PyObject *find_class(PyObject *module_name, PyObject *name)
+static PyObject *find_class(const struct messages *messages, PyObject *module_name, PyObject *name)
 {
 	if (PySys_Audit("pickle.find_class", "OO", module_name, name) < 0)
 		return NULL;
-	PyObject *module = PyImport_GetModule(module_name);
+	PyObject *module = loaded_module(messages, module_name);
 	if (!module && !PyErr_Occurred())
 		module = PyImport_Import(module_name);
 	PyObject *class = module ? PyObject_GetAttr(module, name) : NULL;
@@ -268,13 +282,13 @@ static PyObject *find_class(PyObject *module_name, PyObject *name)
 	return class;
 }
 
-PyObject *class_load(struct classes *classes, const unsigned char *path, size_t size)
+PyObject *class_load(struct messages *messages, const unsigned char *path, size_t size)
 {
-	const struct known_path *known = find_path(classes, path, size);
+	const struct known_path *known = find_path(&messages->classes, path, size);
 	if (!known)
 		return NULL;
 	PyObject *module = Py_NewRef(known->module), *name = Py_NewRef(known->name); /* foreign code may clear the place */
-	PyObject *class = find_class(module, name);
+	PyObject *class = find_class(messages, module, name);
 	Py_DECREF(module);
 	Py_DECREF(name);
 	return class;

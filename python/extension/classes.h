@@ -58,7 +58,7 @@ void known_class_release(struct known_class *copy);
 int class_is_current(struct messages *messages, const struct known_class *class);
 
 /* The class of that name, imported if need be: a new reference, or NULL with an exception, as pickle has it. */
-PyObject *class_load(struct classes *classes, const unsigned char *path, size_t size);
+PyObject *class_load(struct messages *messages, const unsigned char *path, size_t size);
 
 /* A new instance with those attributes, as pickle would make it. */
 PyObject *class_make(struct classes *classes, PyObject *class, PyObject *attributes);

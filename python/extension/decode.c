@@ -224,7 +224,7 @@ static PyObject *decode_class(struct decoder *decoder)
 	if (*number != decoder->class_count || *number == DIRECT_CLASSES)
 		return refuse("it refers to a class that is not there");
 	const unsigned char *path = take_path(decoder, &size);
-	PyObject *class = path ? class_load(&decoder->messages->classes, path, size) : NULL;
+	PyObject *class = path ? class_load(decoder->messages, path, size) : NULL;
 	if (class)
 		decoder->classes[decoder->class_count++] = class;
 	return class;

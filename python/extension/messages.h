@@ -60,7 +60,7 @@ struct messages {
 	PyObject *reducers; /* the one instance of reducers_type */
 	PyObject *pickler_class, *loads;
 	PyObject *loads_keywords; /* ("buffers",) */
-	PyObject *forking_pickler_name, *extra_reducers_name;
+	PyObject *forking_pickler_name, *extra_reducers_name, *spec_name;
 	long default_protocol;
 	struct spare_picklers spare[PICKLER_KINDS];
 	struct classes classes;

@@ -353,9 +353,10 @@ int pickler_init(struct messages *messages, PyObject *module)
 	messages->reducers_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &reducers_spec, NULL);
 	messages->forking_pickler_name = PyUnicode_InternFromString("ForkingPickler");
 	messages->extra_reducers_name = PyUnicode_InternFromString("_extra_reducers");
+	messages->spec_name = PyUnicode_InternFromString("__spec__");
 	messages->reduction = PyImport_ImportModule("multiprocessing.reduction");
 	if (!messages->sink_type || !messages->reducers_type || !messages->forking_pickler_name ||
-	    !messages->extra_reducers_name || !messages->reduction)
+	    !messages->extra_reducers_name || !messages->spec_name || !messages->reduction)
 		return -1;
 	messages->forking_pickler = current_forking_pickler(messages);
 	messages->dispatch_table = attribute_of("copyreg", "dispatch_table");
