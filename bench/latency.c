@@ -264,12 +264,9 @@ static void measure_asleep(const carrier *with, size_t samples, pid_t sleeper)
 int main(int argc, char **argv)
 {
 	static const carrier carriers[] = {
-		{"line", word_open, line_send, line_receive},
-		{"lines", word_open, lines_send, lines_receive},
-		{"slots", word_open, slots_send, slots_receive},
-		{"futex", word_open, futex_send, futex_receive},
-		{"tutti", tutti_open, tutti_send, tutti_receive},
-		{"tutti-word", tutti_open, tutti_send_word, tutti_receive},
+		{"line", word_open, line_send, line_receive},     {"lines", word_open, lines_send, lines_receive},
+		{"slots", word_open, slots_send, slots_receive},  {"futex", word_open, futex_send, futex_receive},
+		{"tutti", tutti_open, tutti_send, tutti_receive}, {"tutti-word", tutti_open, tutti_send_word, tutti_receive},
 	};
 	const carrier *with = NULL;
 	bench_start(argv[0]);

@@ -96,10 +96,7 @@ static PyObject *locked(PyObject *self, PyObject *Py_UNUSED(ignored))
 	return PyBool_FromLong(tutti_lock_holder(((struct py_shared *)self)->object) != 0);
 }
 
-bool py_lock_is_of_process(const struct py_lock *self)
-{
-	return tutti_lock_is_mine(self->shared.object);
-}
+bool py_lock_is_of_process(const struct py_lock *self) { return tutti_lock_is_mine(self->shared.object); }
 
 bool py_lock_is_mine(const struct py_lock *self)
 {

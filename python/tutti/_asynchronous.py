@@ -6,14 +6,18 @@ while something is there, so the loop comes back until the line or the object is
 
 While a line stands, its object is held: a ``close()``, by any thread, wakes the line, and the descriptor is
 closed when the last one has left. So no loop watches a number that is another descriptor's by now.
+
+asyncio is imported by the first who waits in it: half of the time that a spawned process takes to import tutti.
 """
 
 from __future__ import annotations
 
-import asyncio
 import collections
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 _lines: dict[tuple[int, int, int], _Line] = {}  # each key is changed by its loop's thread alone
 
@@ -63,6 +67,8 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 async def readable(shared: Any, fd: int, timeout: float | None = None) -> None:
     """Returns when the object's descriptor is readable, the object closed, or the time over: look again then."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     line = _lines.get((id(shared), id(loop), fd)) or _Line(loop, shared, fd)
     waiter = loop.create_future()

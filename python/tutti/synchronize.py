@@ -7,15 +7,17 @@ that was killed. A lock whose holder was killed goes to the next who asks, who i
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
 import time
-from typing import Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from tutti import _asynchronous, _sharing, _tutti
 from tutti._repairing import Repairing
 from tutti._semlock import RECURSIVE_MUTEX, SEMAPHORE, CountFacade, SemLockFacade, owner
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["AbandonedLockError", "Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
 
@@ -222,6 +224,8 @@ class Condition(_tutti.Condition):
         return result
 
     async def _take_again(self) -> None:
+        import asyncio
+
         cancelled: asyncio.CancelledError | None = None
         while True:
             try:
