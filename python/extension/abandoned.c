@@ -37,10 +37,8 @@ PyObject *py_warned(struct py_shared *shared, py_abandon abandon)
 	return NULL;
 }
 
-PyObject *py_acquired(struct py_shared *shared, int answer, py_abandon abandon)
+PyObject *py_not_acquired(struct py_shared *shared, int answer, py_abandon abandon)
 {
-	if (answer == TUTTI_OK)
-		Py_RETURN_TRUE;
 	if (py_is_not_yet(answer))
 		Py_RETURN_FALSE;
 	if (answer < 0)

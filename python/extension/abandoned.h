@@ -17,7 +17,13 @@
 typedef tutti_err (*py_abandon)(void *object);
 
 /* The result of acquire() after the core's answer (or -1): True, False, or NULL with an exception. */
-PyObject *py_acquired(struct py_shared *shared, int answer, py_abandon abandon);
+PyObject *py_not_acquired(struct py_shared *shared, int answer, py_abandon abandon);
+static inline PyObject *py_acquired(struct py_shared *shared, int answer, py_abandon abandon)
+{
+	if (answer == TUTTI_OK)
+		Py_RETURN_TRUE;
+	return py_not_acquired(shared, answer, abandon);
+}
 
 /* True with a RuntimeWarning; where warnings are errors, NULL, and it is given back. */
 PyObject *py_warned(struct py_shared *shared, py_abandon abandon);

@@ -42,14 +42,11 @@ int py_arguments(const char *function, const char *const *names, Py_ssize_t coun
 	return 0;
 }
 
-int py_block_timeout_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
-                               tutti_time *timeout)
+int py_given_block_timeout(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
+                           tutti_time *timeout)
 {
 	static const char *const names[] = {"block", "timeout"};
 	PyObject *values[2];
-	*timeout = TUTTI_FOREVER;
-	if (nargs == 0 && !keywords)
-		return 0;
 	if (py_arguments(function, names, 2, args, nargs, keywords, values) < 0)
 		return -1;
 	int block = values[0] ? PyObject_IsTrue(values[0]) : 1;

@@ -13,8 +13,14 @@ int py_arguments(const char *function, const char *const *names, Py_ssize_t coun
                  Py_ssize_t nargs, PyObject *keywords, PyObject **values);
 
 /* The pair (block=True, timeout=None) of every acquire and of Queue.get, as a time. 0, or -1 with an exception. */
-int py_block_timeout_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
-                               tutti_time *timeout);
+int py_given_block_timeout(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
+                           tutti_time *timeout);
+static inline int py_block_timeout_arguments(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                                             PyObject *keywords, tutti_time *timeout)
+{
+	*timeout = TUTTI_FOREVER;
+	return nargs == 0 && !keywords ? 0 : py_given_block_timeout(function, args, nargs, keywords, timeout);
+}
 
 /* The single (timeout=None) of Event.wait and Condition.wait. */
 int py_timeout_argument(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
