@@ -180,11 +180,13 @@ static int has_reducer(struct messages *messages, PyObject *class)
  */
 static PyObject *loaded_module(const struct messages *messages, PyObject *name)
 {
-	PyObject *modules = PyImport_GetModuleDict();
-	PyObject *module = PyDict_CheckExact(modules) ? PyDict_GetItemWithError(modules, name) : NULL;
-	if (module && PyModule_CheckExact(module) &&
-	    PyDict_GetItemWithError(PyModule_GetDict(module), messages->spec_name) == Py_None)
-		return Py_NewRef(module);
+	PyObject *module = messages->modules ? PyDict_GetItemWithError(messages->modules, name) : NULL;
+	if (module && PyModule_CheckExact(module)) {
+		Py_INCREF(module);
+		if (PyDict_GetItemWithError(PyModule_GetDict(module), messages->spec_name) == Py_None)
+			return module;
+		Py_DECREF(module);
+	}
 	return PyErr_Occurred() ? NULL : PyImport_GetModule(name);
 }
 

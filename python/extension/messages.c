@@ -219,7 +219,8 @@ int py_add_messages(PyObject *module)
 	X(loads_keywords)                                                                                                  \
 	X(forking_pickler_name)                                                                                            \
 	X(extra_reducers_name)                                                                                             \
-	X(spec_name)
+	X(spec_name)                                                                                                       \
+	X(modules)
 
 int messages_traverse(struct messages *messages, visitproc visit, void *arg)
 {

@@ -61,6 +61,7 @@ struct messages {
 	PyObject *pickler_class, *loads;
 	PyObject *loads_keywords; /* ("buffers",) */
 	PyObject *forking_pickler_name, *extra_reducers_name, *spec_name;
+	PyObject *modules; /* sys.modules, if that is a dict; empty when the interpreter ends */
 	long default_protocol;
 	struct spare_picklers spare[PICKLER_KINDS];
 	struct classes classes;

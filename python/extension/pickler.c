@@ -354,6 +354,8 @@ int pickler_init(struct messages *messages, PyObject *module)
 	messages->forking_pickler_name = PyUnicode_InternFromString("ForkingPickler");
 	messages->extra_reducers_name = PyUnicode_InternFromString("_extra_reducers");
 	messages->spec_name = PyUnicode_InternFromString("__spec__");
+	if (PyDict_Check(PyImport_GetModuleDict()))
+		messages->modules = Py_NewRef(PyImport_GetModuleDict());
 	messages->reduction = PyImport_ImportModule("multiprocessing.reduction");
 	if (!messages->sink_type || !messages->reducers_type || !messages->forking_pickler_name ||
 	    !messages->extra_reducers_name || !messages->spec_name || !messages->reduction)

@@ -64,30 +64,6 @@ static int wait_in_slices(slice_attempt *attempt_slice, py_attempt attempt, void
 
 atomic_bool py_sleeps_with_gil;
 
-/* Whether the core's hooks know that this thread has the GIL. */
-static bool sleeps_without_gil(void)
-{
-	return !py_sleeps_with_gil || PyInterpreterState_Get() == PyInterpreterState_Main();
-}
-
-int py_wait_with_limit(py_attempt attempt, void *context, tutti_time timeout)
-{
-	if (timeout <= 0)
-		return (int)attempt(context, TUTTI_NOW);
-	if (sleeps_without_gil())
-		return wait_in_slices(attempt_with_gil, attempt, context, py_deadline(timeout), TUTTI_ETIMEDOUT);
-	int answer = (int)attempt(context, TUTTI_NOW);
-	return py_is_not_yet(answer) ? wait_in_slices(attempt_without_gil, attempt, context, py_deadline(timeout), answer)
-	                             : answer;
-}
-
-int py_wait_on(py_attempt attempt, void *context, int answer)
-{
-	if (!py_is_not_yet(answer))
-		return answer;
-	return PyErr_CheckSignals() < 0 ? -1 : wait_in_slices(attempt_with_gil, attempt, context, INT64_MAX, answer);
-}
-
 int py_wait_without_gil(py_attempt attempt, void *context, tutti_time timeout)
 {
 	int answer = attempt_without_gil(attempt, context, TUTTI_NOW);
@@ -110,6 +86,30 @@ static bool has_gil(void)
 	return own && own == _PyThreadState_UncheckedGet(); /* the state of whoever has it */
 #endif
 }
+
+atomic_bool py_sleeps_with_gil;
+
+/* After an attempt. Where the hooks do not know that this thread has the GIL (before 3.12), it is given up here. */
+static int go_on(py_attempt attempt, void *context, int64_t deadline, int answer)
+{
+	if (!py_is_not_yet(answer))
+		return answer;
+	if (PyErr_CheckSignals() < 0)
+		return -1;
+	return wait_in_slices(has_gil() ? attempt_with_gil : attempt_without_gil, attempt, context, deadline, answer);
+}
+
+int py_wait_with_limit(py_attempt attempt, void *context, tutti_time timeout)
+{
+	if (timeout <= 0)
+		return (int)attempt(context, TUTTI_NOW);
+	/* Attempted at least once, however short the time. */
+	int64_t deadline = py_deadline(timeout);
+	tutti_time first = !has_gil() ? TUTTI_NOW : timeout < PY_SLICE ? timeout : PY_SLICE;
+	return go_on(attempt, context, deadline, (int)attempt(context, first));
+}
+
+int py_wait_on(py_attempt attempt, void *context, int answer) { return go_on(attempt, context, INT64_MAX, answer); }
 
 static void *give_gil_up(void) { return has_gil() ? PyEval_SaveThread() : NULL; }
 
@@ -166,6 +166,10 @@ int py_add_waits(PyObject *Py_UNUSED(module))
 #endif
 	static const tutti_wait_hooks hooks = {give_gil_up, take_gil_again, is_interrupted};
 	tutti_wait_hooks_set(&hooks);
+#ifndef Py_GIL_DISABLED
+	/* A partner in this process needs the GIL, which the spinner has. */
+	tutti_wait_policy_set(&(tutti_wait_policy){.same_process_spin = TUTTI_SPIN_OFF});
+#endif
 	return 0;
 }
 

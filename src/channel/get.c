@@ -196,8 +196,11 @@ static ALWAYS_INLINE bool take_quickly(tutti_queue *queue, uint32_t id, struct r
 	uint64_t header = load_acquire(tutti__header_at(arena, head)), size = header >> 32;
 	if (likely(tutti__header_kind(header) == TUTTI__ENTRY_INLINE && size <= request->capacity)) {
 		request->size = size;
+		request->encoding = tutti__header_encoding(header);
 		take_inline(arena, head, request);
 		commit_get(shared, head + tutti__entry_size(size), size);
+		if (TUTTI__BUG(43) && request->claim)
+			note_claim(request, request->buffer);
 		prefetch_next(arena, head + tutti__entry_size(size));
 		taken = true;
 	}

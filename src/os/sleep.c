@@ -33,13 +33,15 @@ bool tutti__wait_is_interrupted(void)
 	return found && found->interrupt && found->interrupt();
 }
 
+/* Never held while the thread waits for what it gave up: others wait for both, and at its program's end it may not return. */
 void tutti__mutex_lock(pthread_mutex_t *mutex)
 {
-	if (likely(pthread_mutex_trylock(mutex) == 0))
-		return;
-	struct tutti__sleep sleep = tutti__sleep_begin();
-	pthread_mutex_lock(mutex);
-	tutti__sleep_end(sleep);
+	while (unlikely(pthread_mutex_trylock(mutex) != 0)) {
+		struct tutti__sleep sleep = tutti__sleep_begin();
+		pthread_mutex_lock(mutex);
+		pthread_mutex_unlock(mutex);
+		tutti__sleep_end(sleep);
+	}
 }
 
 void tutti__thread_join(pthread_t thread)

@@ -11,6 +11,7 @@
 #include "channel/waitset.h"
 #include "messages.h"
 #include "ring.h"
+#include "world.h"
 
 enum { SMALL = 64 };
 
@@ -105,14 +106,18 @@ static void adopt_set(struct stage *stage)
 }
 
 /*
- * Is it reported? Anything that is has to be what was added. With certainty not ready, and with nobody to repair
- * anything, it is waited for but a little: only a false report could come.
+ * What is not ready with certainty, with nobody to repair anything, is waited for but a little where that takes real
+ * time: only a false report could come, and in bent time one is waited for as long as ever.
  */
+static tutti_time patience_for(bool may_be_ready) { return tutti_ms(may_be_ready || world_time_is_bent() ? 900 : 30); }
+
+/* Is it reported? Anything that is has to be what was added. */
+
 static bool is_reported_if(struct stage *stage, const void *key, bool may_be_ready)
 {
 	tutti_wait_item item;
 	adopt_set(stage);
-	tutti_err err = tutti_waitset_next(stage->set, &item, tutti_ms(may_be_ready ? 900 : 30));
+	tutti_err err = tutti_waitset_next(stage->set, &item, patience_for(may_be_ready));
 	if (err != TUTTI_OK && err != TUTTI_ETIMEDOUT)
 		fail(HUNG, "K1: the wait set answers %s: %s", tutti_error_name(err), tutti_last_error());
 	if (err == TUTTI_OK && item.key != key)
@@ -286,7 +291,7 @@ static void poll_done(struct stage *stage)
 static void wait_by_hand(struct stage *stage, bool may_be_ready)
 {
 	struct tutti__wait_point *point = &hand.poller.station->point;
-	int64_t deadline = tutti__deadline(tutti_ms(may_be_ready ? 900 : 30)); /* as is_reported_if() */
+	int64_t deadline = tutti__deadline(patience_for(may_be_ready));
 	hand.poller.member = tutti__enter(stage->arena); /* as adopt_set() */
 	while (!hand.is_told && tutti__os.clock_now() < deadline) {
 		int64_t tick = tutti__deadline(TUTTI__IDLE_TICK);

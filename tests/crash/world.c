@@ -83,6 +83,8 @@ void world_bend_time(void)
 	tutti__os.futex_wake = bent_futex_wake;
 }
 
+bool world_time_is_bent(void) { return is_bent; }
+
 void world_begin(const char *what)
 {
 	doing = what;

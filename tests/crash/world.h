@@ -18,6 +18,7 @@ void world_trust_board(void);
 
 /* In a checker on a snapshot: time is counted. */
 void world_bend_time(void);
+bool world_time_is_bent(void);
 /*
  * K1: begins and ends what must not take longer than a second. In bent time more than a
  * second or endless sleeping is a finding; in real time the alarm is.

@@ -137,3 +137,16 @@ def test_a_try_leaves_the_interpreter_to_others(watched):
         held.join(SOON)
         assert best >= 5, "this thread had no turn while the other one was in get_nowait()"
         until(lambda: threading.active_count() == 1)
+
+
+def test_the_shortest_time_is_enough_for_what_is_there():
+    queue, lock, event, semaphore = tutti.Queue(), tutti.Lock(), tutti.Event(), tutti.Semaphore(1)
+    event.set()
+    for _ in range(200):
+        queue.put("there")
+        assert queue.get(timeout=1e-9) == "there"
+        assert lock.acquire(timeout=1e-9)
+        lock.release()
+        assert semaphore.acquire(timeout=1e-9)
+        semaphore.release()
+        assert event.wait(1e-9)
