@@ -450,7 +450,7 @@ tutti_err tutti_queue_get_into(tutti_queue *queue, void *buffer, size_t capacity
 
 tutti_err tutti__queue_take(tutti_queue *queue, uint64_t *parcel)
 {
-	struct request request = {.copy = true, .capacity = UINT64_MAX};
+	struct request request = {0};
 	tutti_err err = get(queue, &request, TUTTI_NOW);
 	*parcel = request.block;
 	return err;
