@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 	}
 	if (!err)
 		err = tutti_waitset_add(set, tutti_wait_descriptor(typed[0], POLLIN, NULL));
-	while (!err && (seen.words < SENDERS * WORDS || seen.ended < SENDERS || seen.typed < 5)) {
+	while (!err && (seen.words < SENDERS * WORDS || seen.ended < SENDERS || seen.typed < 5 || seen.events < 1)) {
 		tutti_wait_item ready;
 		err = tutti_waitset_next(set, &ready, tutti_seconds(10));
 		if (!err)
