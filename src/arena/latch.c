@@ -52,20 +52,19 @@ static tutti_err wait_for_holder(tutti_arena *arena, struct tutti__latch *latch,
 	return TUTTI_OK;
 }
 
-tutti_err tutti__latch_acquire_slow(tutti_arena *arena, struct tutti__latch *latch, uint32_t id, int64_t deadline,
-                                    struct tutti__latch *held)
+tutti_err tutti__latch_acquire_slow(tutti_arena *arena, struct tutti__latch *latch, uint32_t id, int64_t deadline)
 {
 	int64_t until = INT64_MAX;
 	if (deadline != INT64_MAX) {
 		until = tutti__os.clock_now() + GRACE;
 		until = deadline > until ? deadline : until;
 	}
-	if (held == latch && tutti__latch_is_held_by(latch, id)) {
-		tutti__held_latch = held;
+	if (tutti__held_latch == latch && tutti__latch_is_held_by(latch, id))
 		return tutti__fail_plain(TUTTI_EDEADLK, /* plain: a handler must not allocate a text */
 		                         "this thread is already in an operation on it: it cannot be used in a "
 		                         "signal handler. Set an event there instead.");
-	}
+	tutti__held_latch = latch; /* before any CAS, as in tutti__latch_try */
+	atomic_signal_fence(memory_order_seq_cst);
 	uint32_t mine = id;
 	while (!spin(latch, mine)) {
 		uint32_t word = load_acquire(&latch->word);

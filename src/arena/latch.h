@@ -19,37 +19,31 @@
 /* The latch that this thread is taking or holds: tells a signal handler's attempt from another thread's. */
 extern _Thread_local struct tutti__latch *tutti__held_latch;
 
-tutti_err tutti__latch_acquire_slow(tutti_arena *arena, struct tutti__latch *latch, uint32_t id, int64_t deadline,
-                                    struct tutti__latch *held);
+tutti_err tutti__latch_acquire_slow(tutti_arena *arena, struct tutti__latch *latch, uint32_t id, int64_t deadline);
 void tutti__latch_wake(struct tutti__latch *latch);
 
-/*
- * Takes the latch for member `id`. `deadline` is absolute; a living holder is given a
- * short grace beyond it. TUTTI_EBUSY: a living, but stopped member holds it.
- * TUTTI_EDEADLK: this thread holds it already (a signal handler).
- */
-static inline tutti_err tutti__latch_acquire(tutti_arena *arena, struct tutti__latch *latch, uint32_t id,
-                                             int64_t deadline)
+/* Takes the latch for member `id` if it is free. */
+static inline bool tutti__latch_try(struct tutti__latch *latch, uint32_t id)
 {
 	struct tutti__latch *held = tutti__held_latch;
 	tutti__held_latch = latch; /* before the CAS, so that a handler in between sees it */
 	atomic_signal_fence(memory_order_seq_cst);
 	/* Acquire: pairs with the release in tutti__latch_release; makes the guarded structure visible. */
 	if (likely(cas_u32(&latch->word, 0, id)))
-		return TUTTI_OK;
-	return tutti__latch_acquire_slow(arena, latch, id, deadline, held);
-}
-
-/* Takes the latch if it is free. */
-static inline bool tutti__latch_try(struct tutti__latch *latch, uint32_t id)
-{
-	struct tutti__latch *held = tutti__held_latch;
-	tutti__held_latch = latch; /* and acquire: as above */
-	atomic_signal_fence(memory_order_seq_cst);
-	if (likely(cas_u32(&latch->word, 0, id)))
 		return true;
 	tutti__held_latch = held;
 	return false;
+}
+
+/*
+ * The same, waiting for it. `deadline` is absolute; a living holder is given a
+ * short grace beyond it. TUTTI_EBUSY: a living, but stopped member holds it.
+ * TUTTI_EDEADLK: this thread holds it already (a signal handler).
+ */
+static inline tutti_err tutti__latch_acquire(tutti_arena *arena, struct tutti__latch *latch, uint32_t id,
+                                             int64_t deadline)
+{
+	return likely(tutti__latch_try(latch, id)) ? TUTTI_OK : tutti__latch_acquire_slow(arena, latch, id, deadline);
 }
 
 static inline void tutti__latch_release(struct tutti__latch *latch)

@@ -82,6 +82,16 @@ static void note_claim(const struct request *request, const uint64_t *payload)
 	store_release(&request->claim[0], payload[0]);
 }
 
+/* Under the latch: the message is the caller's, and head goes on to `next`. */
+static ALWAYS_INLINE void finish_take(tutti_arena *arena, struct tutti__queue *shared, uint64_t next,
+                                      const struct request *request)
+{
+	commit_get(shared, next, request->size);
+	if (TUTTI__BUG(43) && request->claim)
+		note_claim(request, request->buffer);
+	prefetch_next(arena, next);
+}
+
 static ALWAYS_INLINE enum take_result take_inline(tutti_arena *arena, uint64_t head, struct request *request)
 {
 	const void *payload = tutti__at(arena, head + TUTTI__HEADER_SIZE);
@@ -167,16 +177,12 @@ static enum take_result take(tutti_arena *arena, struct tutti__queue *shared, ui
 		result = take_block(arena, head, id, request);
 	else
 		result = take_parcel(arena, shared, head, id, request);
-	if (result == TAKEN) {
-		commit_get(shared, head + extent, request->size);
-		prefetch_next(arena, head + extent);
-	}
+	if (result == TAKEN)
+		finish_take(arena, shared, head + extent, request);
 	if (unlikely(request->is_parcel) && shared->is_joinable)
 		tutti__item_finish(arena, shared, request->block);
 	if (TUTTI__BUG(6) && result == TAKEN && request->block)
 		tutti__block_set_owner(arena, request->block, id);
-	if (TUTTI__BUG(43) && result == TAKEN && request->claim)
-		note_claim(request, request->buffer);
 	return result;
 }
 
@@ -198,10 +204,7 @@ static ALWAYS_INLINE bool take_quickly(tutti_queue *queue, uint32_t id, struct r
 		request->size = size;
 		request->encoding = tutti__header_encoding(header);
 		take_inline(arena, head, request);
-		commit_get(shared, head + tutti__entry_size(size), size);
-		if (TUTTI__BUG(43) && request->claim)
-			note_claim(request, request->buffer);
-		prefetch_next(arena, head + tutti__entry_size(size));
+		finish_take(arena, shared, head + tutti__entry_size(size), request);
 		taken = true;
 	}
 	tutti__latch_release(&shared->get_latch);

@@ -106,10 +106,10 @@ static void adopt_set(struct stage *stage)
 }
 
 /*
- * What is not ready with certainty, with nobody to repair anything, is waited for but a little where that takes real
- * time: only a false report could come, and in bent time one is waited for as long as ever.
+ * What is not ready with certainty, with nobody to repair anything, is waited for less long where that takes real
+ * time, but for one tick: only a false report could come, and in bent time one is waited for as long as ever.
  */
-static tutti_time patience_for(bool may_be_ready) { return tutti_ms(may_be_ready || world_time_is_bent() ? 900 : 30); }
+static tutti_time patience_for(bool may_be_ready) { return tutti_ms(may_be_ready || world_time_is_bent() ? 900 : 300); }
 
 /* Is it reported? Anything that is has to be what was added. */
 
