@@ -16,8 +16,9 @@
 /* Gives a lock, of whichever kind, back as abandoned. */
 typedef tutti_err (*py_abandon)(void *object);
 
-/* The result of acquire() after the core's answer (or -1): True, False, or NULL with an exception. */
 PyObject *py_not_acquired(struct py_shared *shared, int answer, py_abandon abandon);
+
+/* The result of acquire() after the core's answer (or -1): True, False, or NULL with an exception. */
 static inline PyObject *py_acquired(struct py_shared *shared, int answer, py_abandon abandon)
 {
 	if (answer == TUTTI_OK)

@@ -34,6 +34,19 @@ static tutti_time next_slice(int64_t deadline)
 	return left < PY_SLICE ? left : PY_SLICE;
 }
 
+/* Also false in threads that Python does not know. */
+static bool has_gil(void)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+	return PyThreadState_GetUnchecked() != NULL;
+#elif PY_VERSION_HEX >= 0x030c0000
+	return _PyThreadState_UncheckedGet() != NULL;
+#else
+	PyThreadState *own = PyGILState_GetThisThreadState();
+	return own && own == _PyThreadState_UncheckedGet(); /* the state of whoever has it */
+#endif
+}
+
 static int attempt_without_gil(py_attempt attempt, void *context, tutti_time timeout)
 {
 	int answer;
@@ -43,9 +56,10 @@ static int attempt_without_gil(py_attempt attempt, void *context, tutti_time tim
 	return answer;
 }
 
+/* With the GIL, unless the core's hooks would not give it up (before 3.12). */
 static int attempt_with_gil(py_attempt attempt, void *context, tutti_time timeout)
 {
-	return (int)attempt(context, timeout);
+	return has_gil() ? (int)attempt(context, timeout) : attempt_without_gil(attempt, context, timeout);
 }
 
 typedef int slice_attempt(py_attempt attempt, void *context, tutti_time timeout);
@@ -64,6 +78,25 @@ static int wait_in_slices(slice_attempt *attempt_slice, py_attempt attempt, void
 
 atomic_bool py_sleeps_with_gil;
 
+static int go_on(py_attempt attempt, void *context, int64_t deadline, int answer)
+{
+	if (!py_is_not_yet(answer))
+		return answer;
+	return PyErr_CheckSignals() < 0 ? -1 : wait_in_slices(attempt_with_gil, attempt, context, deadline, answer);
+}
+
+int py_wait_with_limit(py_attempt attempt, void *context, tutti_time timeout)
+{
+	if (timeout <= 0)
+		return (int)attempt(context, TUTTI_NOW);
+	int64_t deadline = py_deadline(timeout);
+	/* At least once, however short the time. */
+	int answer = attempt_with_gil(attempt, context, timeout < PY_SLICE ? timeout : PY_SLICE);
+	return go_on(attempt, context, deadline, answer);
+}
+
+int py_wait_on(py_attempt attempt, void *context, int answer) { return go_on(attempt, context, INT64_MAX, answer); }
+
 int py_wait_without_gil(py_attempt attempt, void *context, tutti_time timeout)
 {
 	int answer = attempt_without_gil(attempt, context, TUTTI_NOW);
@@ -73,43 +106,6 @@ int py_wait_without_gil(py_attempt attempt, void *context, tutti_time timeout)
 }
 
 /* --- sleeping with the GIL ---------------------------------------------------------------------------------- */
-
-/* Also false in threads that Python does not know. */
-static bool has_gil(void)
-{
-#if PY_VERSION_HEX >= 0x030d0000
-	return PyThreadState_GetUnchecked() != NULL;
-#elif PY_VERSION_HEX >= 0x030c0000
-	return _PyThreadState_UncheckedGet() != NULL;
-#else
-	PyThreadState *own = PyGILState_GetThisThreadState();
-	return own && own == _PyThreadState_UncheckedGet(); /* the state of whoever has it */
-#endif
-}
-
-atomic_bool py_sleeps_with_gil;
-
-/* After an attempt. Where the hooks do not know that this thread has the GIL (before 3.12), it is given up here. */
-static int go_on(py_attempt attempt, void *context, int64_t deadline, int answer)
-{
-	if (!py_is_not_yet(answer))
-		return answer;
-	if (PyErr_CheckSignals() < 0)
-		return -1;
-	return wait_in_slices(has_gil() ? attempt_with_gil : attempt_without_gil, attempt, context, deadline, answer);
-}
-
-int py_wait_with_limit(py_attempt attempt, void *context, tutti_time timeout)
-{
-	if (timeout <= 0)
-		return (int)attempt(context, TUTTI_NOW);
-	/* Attempted at least once, however short the time. */
-	int64_t deadline = py_deadline(timeout);
-	tutti_time first = !has_gil() ? TUTTI_NOW : timeout < PY_SLICE ? timeout : PY_SLICE;
-	return go_on(attempt, context, deadline, (int)attempt(context, first));
-}
-
-int py_wait_on(py_attempt attempt, void *context, int answer) { return go_on(attempt, context, INT64_MAX, answer); }
 
 static void *give_gil_up(void) { return has_gil() ? PyEval_SaveThread() : NULL; }
 
