@@ -8,12 +8,14 @@
 #include "output.h"
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	READ_AHEAD = 32, /* jobs for each worker, handed out and not yet back */
 	MOST_HELD = 16384, /* jobs that wait for an earlier one, with --keep-order */
-	TICK = 200 /* milliseconds between two looks at signals and the progress line */
+	TICK = 200, /* milliseconds between two looks at signals and the progress line */
+	GATHER = 1 /* milliseconds in which results come together while the workers have enough to do */
 };
 #define MOST_HELD_BYTES ((uint64_t)1 << 30)
 
@@ -105,12 +107,26 @@ static bool only_input_helps(struct map *map)
 	       input_state(map->input, map->options.per_job) == INPUT_PAUSED;
 }
 
+/*
+ * The next result. Short commands end thousands of times a second; to be woken for each would take the CPUs
+ * from them. So results gather for a moment, unless the workers might run out of jobs in it.
+ */
+static tutti_err next_result(struct map *map, tutti_result *result)
+{
+	tutti_err err = tutti_stream_next(map->stream, result, TUTTI_NOW);
+	if (err != TUTTI_ETIMEDOUT)
+		return err;
+	if (map->pending.count > (size_t)READ_AHEAD / 2 * map->options.jobs)
+		nanosleep(&(struct timespec){.tv_nsec = GATHER * 1000000}, NULL);
+	return tutti_stream_next(map->stream, result, tutti_ms(TICK));
+}
+
 bool feed_step(struct map *map)
 {
 	tutti_result result;
 	if (only_input_helps(map) && !input_wait(map->input, TICK))
 		return true;
-	tutti_err err = tutti_stream_next(map->stream, &result, tutti_ms(TICK));
+	tutti_err err = next_result(map, &result);
 	if (err == TUTTI_OK)
 		result_take(map, result.index, &result);
 	if (err == TUTTI_OK || err == TUTTI_ETIMEDOUT || err == TUTTI_EINTR)
