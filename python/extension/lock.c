@@ -56,7 +56,7 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 	return py_acquired(&lock->shared, py_lock_acquire(lock, timeout), abandon_lock);
 }
 
-static PyObject *release(PyObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *give_back_one(PyObject *self)
 {
 	if (py_shared_check(self) < 0)
 		return NULL;
@@ -66,6 +66,11 @@ static PyObject *release(PyObject *self, PyObject *Py_UNUSED(ignored))
 		return py_shared_done(self, err);
 	PyErr_SetString(PyExc_ValueError, "semaphore or lock released too many times");
 	return NULL;
+}
+
+static PyObject *release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t nargs)
+{
+	return py_no_arguments("release", nargs) < 0 ? NULL : give_back_one(self);
 }
 
 static PyObject *enter(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -78,7 +83,7 @@ static PyObject *enter(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *leave(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
 {
-	return release(self, NULL);
+	return give_back_one(self);
 }
 
 static PyObject *abandon(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -141,7 +146,7 @@ static PyMethodDef methods[] = {
 	{"acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,
      "acquire($self, block=True, timeout=None)\n--\n\n"
      "Takes the lock; waits for it, up to timeout seconds, if block is true. Returns whether it was taken."},
-	{"release", release, METH_NOARGS,
+	{"release", PY_WITHOUT_ARGUMENTS(release),
      "release($self, /)\n--\n\nGives the lock back. Any thread of any process may. ValueError: nobody holds it."},
 	{"locked", locked, METH_NOARGS, "locked($self, /)\n--\n\nWhether somebody holds it. Recovers nothing."},
 	{"_abandon", abandon, METH_NOARGS, "_abandon($self, /)\n--\n\nGives it back as if its holder had been killed."},

@@ -47,7 +47,7 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 	return py_acquired((struct py_shared *)self, py_wait(attempt, rlock_of(self), timeout), abandon_rlock);
 }
 
-static PyObject *release(PyObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *give_back_one(PyObject *self)
 {
 	if (py_shared_check(self) < 0)
 		return NULL;
@@ -56,6 +56,11 @@ static PyObject *release(PyObject *self, PyObject *Py_UNUSED(ignored))
 		return py_shared_done(self, err);
 	PyErr_SetString(PyExc_AssertionError, "attempt to release recursive lock not owned by thread");
 	return NULL;
+}
+
+static PyObject *release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t nargs)
+{
+	return py_no_arguments("release", nargs) < 0 ? NULL : give_back_one(self);
 }
 
 static PyObject *enter(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -67,7 +72,7 @@ static PyObject *enter(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *leave(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
 {
-	return release(self, NULL);
+	return give_back_one(self);
 }
 
 static PyObject *abandon(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -118,7 +123,7 @@ static PyMethodDef methods[] = {
 	{"acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,
      "acquire($self, block=True, timeout=None)\n--\n\n"
      "Takes the lock, at once if this thread holds it already. Returns whether it was taken."},
-	{"release", release, METH_NOARGS,
+	{"release", PY_WITHOUT_ARGUMENTS(release),
      "release($self, /)\n--\n\nUndoes one acquire. AssertionError: this thread does not hold it."},
 	{"locked", locked, METH_NOARGS, "locked($self, /)\n--\n\nWhether somebody holds it. Recovers nothing."},
 	{"_abandon", abandon, METH_NOARGS, "_abandon($self, /)\n--\n\nGives it back as if its holder had been killed."},

@@ -83,7 +83,7 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 	return take(self, timeout);
 }
 
-static PyObject *release(PyObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *give_back_one(PyObject *self)
 {
 	if (py_shared_check(self) < 0)
 		return NULL;
@@ -97,6 +97,11 @@ static PyObject *release(PyObject *self, PyObject *Py_UNUSED(ignored))
 	return py_shared_done(self, err);
 }
 
+static PyObject *release(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t nargs)
+{
+	return py_no_arguments("release", nargs) < 0 ? NULL : give_back_one(self);
+}
+
 static PyObject *enter(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
 	return py_shared_check(self) < 0 ? NULL : take(self, TUTTI_FOREVER);
@@ -104,7 +109,7 @@ static PyObject *enter(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *leave(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs))
 {
-	return release(self, NULL);
+	return give_back_one(self);
 }
 
 static PyObject *get_value(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -145,7 +150,7 @@ static PyMethodDef methods[] = {
 	{"acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,
      "acquire($self, block=True, timeout=None)\n--\n\n"
      "Takes one permit; waits for it, up to timeout seconds, if block is true. Returns whether it was taken."},
-	{"release", release, METH_NOARGS,
+	{"release", PY_WITHOUT_ARGUMENTS(release),
      "release($self, /)\n--\n\nGives one permit back, whoever took it. ValueError: that would be too many."},
 	{"get_value", get_value, METH_NOARGS, "get_value($self, /)\n--\n\nHow many permits are left."},
 	{"locked", locked, METH_NOARGS, "locked($self, /)\n--\n\nWhether no permit is left."},

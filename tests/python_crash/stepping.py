@@ -52,12 +52,22 @@ def is_asleep(pid):
         return file.read().rpartition(b")")[2].split()[0] == b"S"
 
 
+def whereabouts(pid):
+    """In which system call it stands, for somebody who looks for the reason; signals pending with it."""
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+        call = file.read().strip()
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        lines = [" ".join(line.split()) for line in file if line.startswith(("State", "Sig", "Shd", "Threads", "Tracer"))]
+    return f"system call {call}; {'; '.join(lines)}"
+
+
 class Stepper:
     """The tracer's side of one victim, a child of this process. Only for the main thread: it uses the alarm."""
 
     def __init__(self, pid):
         """Waits until the victim stands at its first mark."""
-        self.pid, self.steps, self.seen, self.is_stepping = pid, 0, -1, False
+        self.pid, self.steps, self.seen = pid, 0, -1
+        self.is_stepping = self.is_watched = False
         signal.signal(signal.SIGALRM, self.give_up)
         signal.setitimer(signal.ITIMER_REAL, START)
         try:
@@ -79,10 +89,12 @@ class Stepper:
     def step(self, count):
         """That many instructions. False if it came to a mark before; Asleep if one of them does not end."""
         signal.signal(signal.SIGALRM, self.look)
+        self.is_watched = True
         signal.setitimer(signal.ITIMER_REAL, TICK)
         try:
             return self.step_on(self.steps + count)
         finally:
+            self.is_watched = False
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def step_on(self, end):
@@ -99,11 +111,16 @@ class Stepper:
         return True
 
     def look(self, *_):
-        """At each tick: a step that lasts, in a process that sleeps. The step goes on when the process is woken."""
+        """At each tick: a step that lasts, in a process that sleeps. The step goes on when the process is woken.
+
+        A last tick may come while the timer is stopped: started again by it, the timer would fire into the next victim.
+        """
+        if not self.is_watched:
+            return
         if self.steps == self.seen and self.is_stepping and is_asleep(self.pid):
             raise Asleep
         self.seen = self.steps
         signal.setitimer(signal.ITIMER_REAL, TICK)  # only now: on a busy machine it would come into this handler
 
     def give_up(self, *_):
-        raise Crashed(f"the victim did not come to its operation in {START} s")
+        raise Crashed(f"the victim did not come to its operation in {START} s: {whereabouts(self.pid)}")
