@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from process_children import nothing
 
 import tutti
 from tutti import _tutti
@@ -21,10 +22,6 @@ METHODS = ("fork", "spawn", "forkserver")
 def ctx(request):
     """Each start method's context."""
     return tutti.get_context(request.param)
-
-
-def nothing():
-    pass
 
 
 @pytest.fixture(scope="session", autouse=True)

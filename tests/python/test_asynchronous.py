@@ -12,12 +12,22 @@ import threading
 import time
 
 import pytest
+from asynchronous_children import (
+    SOON,
+    get_and_die,
+    get_some,
+    hold,
+    meet,
+    notify_when_all_wait,
+    take_over,
+    wait_at,
+    work_off,
+)
 from support import run, started, until
 
 import tutti
 from tutti import _asynchronous, connection, queues
 
-SOON = 30
 fork = tutti.get_context("fork")
 
 
@@ -129,11 +139,6 @@ def test_with_closes_an_end_that_is_awaited():
             await task
 
     awaited(main())
-
-
-def take_over(q, answers):
-    q.close()  # the parent's task is none of ours
-    answers.put("closed")
 
 
 def test_a_forked_child_leaves_its_parents_waits_alone():
@@ -269,10 +274,6 @@ def test_room_for_a_small_message_is_no_busy_loop_for_a_large_one(laps):
 # --- room -----------------------------------------------------------------------------------------------------
 
 
-def get_some(q, answers):
-    answers.put([q.get(timeout=SOON) for _ in range(100)])
-
-
 def test_put_waits_for_room_by_the_descriptor(ctx, laps):
     q, answers = ctx.Queue(2), ctx.Queue()
 
@@ -335,12 +336,6 @@ def test_shutdown_ends_put_and_get():
 # --- join -----------------------------------------------------------------------------------------------------
 
 
-def work_off(q):
-    for _ in range(10):
-        q.get(timeout=SOON)
-        q.task_done()
-
-
 def test_join(ctx, laps):
     q = ctx.JoinableQueue()
 
@@ -372,12 +367,6 @@ def test_done_descriptor():
     assert select.select([fd], [], [], SOON)[0]
     with pytest.raises(AttributeError):
         queues.Queue().done_fileno()
-
-
-def get_and_die(q, gone):
-    q.get()
-    gone.set()
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_join_waits_on_for_what_a_killed_getter_had():
@@ -416,12 +405,6 @@ def test_tasks_exclude_each_other(make):
     assert most == [1]
     assert lock.acquire(False)
     lock.release()
-
-
-def hold(lock, held, let_go):
-    with lock:
-        held.set()
-        let_go.wait(SOON)
 
 
 @pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
@@ -487,15 +470,6 @@ def test_a_recursive_lock_cannot_be_awaited():
 
 
 # --- condition ------------------------------------------------------------------------------------------------
-
-
-def notify_when_all_wait(condition, count):
-    until(lambda: condition._waiters() == count)
-    with condition:
-        condition.notify(1)
-    until(lambda: condition._waiters() == count - 1)
-    with condition:
-        condition.notify_all()
 
 
 def test_condition_notified_by_another_process(ctx, laps):
@@ -591,15 +565,6 @@ def test_condition_without_its_lock():
 
 
 # --- barrier --------------------------------------------------------------------------------------------------
-
-
-def meet(barrier, indexes, rounds):
-    for _ in range(rounds):
-        indexes.put(barrier.wait(SOON))
-
-
-def wait_at(barrier):
-    barrier.wait(SOON)
 
 
 def test_barrier_with_parties_of_other_processes(ctx, laps):

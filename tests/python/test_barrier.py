@@ -10,14 +10,10 @@ import threading
 import time
 
 import pytest
+from barrier_children import meet
 from support import started, until
 
 import tutti
-
-
-def meet(barrier, times=1):
-    for _ in range(times):
-        barrier.wait(30)
 
 
 def in_threads(count, function):

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from condition_children import hold_and_die, notify_and_die, sleep_on, waiters
 from support import run, started, until
 
 import tutti
@@ -19,16 +20,6 @@ import tutti
 def new(request):
     """Makes a condition; a fixture's own value would outlive the count of what is left."""
     return lambda: tutti.Condition(getattr(tutti, request.param)())
-
-
-def sleep_on(condition, woken, timeout=None):
-    with condition:
-        if condition.wait(timeout):
-            woken.release()
-
-
-def waiters(condition):
-    return condition._sleeping_count.get_value() - condition._woken_count.get_value()
 
 
 def test_the_lock_must_be_held(new):
@@ -192,12 +183,6 @@ def test_a_killed_waiter_holds_up_nobody(ctx):
         thread.join()
 
 
-def hold_and_die(condition, ready):
-    with condition:
-        ready.set()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_a_killed_notifier_is_told_of_by_the_lock(ctx):
     condition, ready = ctx.Condition(), ctx.Event()
     run(ctx, hold_and_die, condition, ready, exitcode=-signal.SIGKILL)
@@ -333,13 +318,6 @@ def test_cycles_are_collected():
     condition = tutti.Condition()
     condition.itself = condition
     condition._lock.condition = condition
-
-
-def notify_and_die(condition):
-    until(lambda: waiters(condition) == 1)
-    with condition:
-        condition.notify()
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_waiter_whose_notifier_died_with_the_lock_is_told_and_holds_it(ctx):

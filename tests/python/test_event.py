@@ -13,18 +13,10 @@ import threading
 import time
 
 import pytest
+from event_children import set_it, wait_and_tell
 from support import run, started, until
 
 import tutti
-
-
-def wait_and_tell(event, told):
-    if event.wait(30):
-        told.release()
-
-
-def set_it(event):
-    event.set()
 
 
 def test_flag():

@@ -11,6 +11,8 @@ import warnings
 from multiprocessing import synchronize as standard
 
 import pytest
+from letter_children import pass_on, use_all
+from lock_children import take_and_die
 from support import run
 
 import tutti
@@ -38,25 +40,11 @@ def make_all(ctx):
     return [getattr(letter, name)(ctx=ctx) for name in KINDS] + [letter.Barrier(1, ctx=ctx)]
 
 
-def use_all(lock, rlock, semaphore, bounded, condition, event, barrier):
-    for one in (lock, rlock, semaphore, bounded, condition):
-        with one:
-            pass
-    with condition:
-        condition.notify_all()
-    event.set()
-    assert barrier.wait(5) == 0
-
-
 def test_all_kinds_in_a_child(standard_ctx):
     shared = make_all(standard_ctx)
     run(standard_ctx, use_all, *shared)
     assert shared[5].is_set()
     assert all(type(one).__module__ == "tutti._letter_synchronize" for one in shared)
-
-
-def pass_on(method, *shared):
-    run(multiprocessing.get_context(method), use_all, *shared)
 
 
 def test_a_child_passes_on_what_it_got(standard_ctx):
@@ -81,11 +69,6 @@ def test_of_the_fork_context_to_another(method):
     with pytest.raises(RuntimeError, match="A SemLock created in a fork context is being shared with a process in a spawn"):
         process.start()
     process._popen = None
-
-
-def take_and_die(lock):
-    lock.acquire()
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("name", ["Lock", "RLock"])

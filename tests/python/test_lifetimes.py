@@ -6,10 +6,10 @@ from __future__ import annotations
 import gc
 import os
 import queue
-import signal
 import threading
 
 import pytest
+from lifetimes_children import Killer, close_and_wait, get_one, send_and_wait
 from support import run, script, started, until
 
 import tutti
@@ -26,10 +26,6 @@ def pickling(request):
 
 
 # --- what travels to a process that is being started ----------------------------------------------------------
-
-
-def get_one(q):
-    assert q.get() == "one"
 
 
 @pytest.mark.parametrize("kind", [tutti.Queue, tutti.JoinableQueue, tutti.SimpleQueue])
@@ -64,11 +60,6 @@ def test_a_semaphore_to_the_letter_that_is_dropped_right_after_the_start(picklin
     process.close()
 
 
-def send_and_wait(end):
-    end.send("hello")
-    assert end.recv() == "go"
-
-
 def test_an_end_of_a_pipe_that_is_closed_right_after_the_start(pickling):
     here, there = connection.Pipe()
     process = pickling.Process(target=send_and_wait, args=(there,))
@@ -82,11 +73,6 @@ def test_an_end_of_a_pipe_that_is_closed_right_after_the_start(pickling):
     process.join(SOON)
     assert process.exitcode == 0
     process.close()
-
-
-def close_and_wait(end, event):
-    end.close()
-    assert event.wait(60)
 
 
 def test_an_end_that_the_child_closes_is_closed(pickling):
@@ -104,17 +90,6 @@ def test_an_end_that_the_child_closes_is_closed(pickling):
     process.join(SOON)
     assert process.exitcode == 0
     process.close()
-
-
-def kill_yourself():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Killer:
-    """Kills the process that unpickles it."""
-
-    def __reduce__(self):
-        return kill_yourself, ()
 
 
 @pytest.mark.parametrize("first", [True, False])

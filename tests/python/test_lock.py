@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from lock_children import count_up, hold_argument, raise_while_holding, release, take, take_and_die, take_and_wait
 from support import run, started, until
 
 import tutti
@@ -18,25 +19,6 @@ import tutti
 @pytest.fixture(params=["Lock", "RLock"])
 def kind(request):
     return getattr(tutti, request.param)
-
-
-def take(lock):
-    lock.acquire()
-
-
-def take_and_wait(lock, held):
-    lock.acquire()
-    held.set()
-    threading.Event().wait()
-
-
-def take_and_die(lock):
-    lock.acquire()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def release(lock):
-    lock.release()
 
 
 def in_thread(function, *args):
@@ -234,12 +216,6 @@ def test_exclusion_between_processes(ctx):
     assert value.value == 6000
 
 
-def count_up(lock, value, times):
-    for _ in range(times):
-        with lock:
-            value.value += 1
-
-
 def test_keyboard_interrupt_works_the_first_time(kind):
     lock = kind()
     lock.acquire()
@@ -355,11 +331,6 @@ def test_a_clean_exit_is_no_death(kind, ctx):
         assert not lock.locked()
 
 
-def raise_while_holding(lock):
-    lock.acquire()
-    raise SystemExit(3)
-
-
 def test_an_exception_is_a_clean_exit(kind, ctx):
     lock = kind()
     run(ctx, raise_while_holding, lock, exitcode=3)
@@ -430,12 +401,6 @@ def test_a_handle_of_another_kind():
             tutti.Lock._open(wrong)
     with pytest.raises((tutti.StaleHandleError, OSError)):
         tutti.Lock._open(b"\xff" * 16)
-
-
-def hold_argument(lock, go):
-    assert go.wait(30)
-    with lock:
-        pass
 
 
 def test_an_argument_that_nobody_else_keeps(ctx):

@@ -11,6 +11,16 @@ import sys
 import threading
 
 import pytest
+from process_children import (
+    Subclass,
+    count_descriptors,
+    start_another,
+    take_and_exit,
+    take_in_a_thread,
+    tell,
+    wait_for_ever,
+    with_arguments,
+)
 from support import run, script, started, until
 
 import tutti
@@ -75,26 +85,10 @@ def test_default_context_can_be_set_once(tmp_path):
 # --- a process ------------------------------------------------------------------------------------------------
 
 
-def tell(told, expected_method):
-    assert tutti.get_start_method() == expected_method
-    assert multiprocessing.current_process() is tutti.current_process()
-    told.set()
-
-
 def test_a_process_knows_its_method(ctx):
     told = ctx.Event()
     run(ctx, tell, told, ctx.get_start_method())
     assert told.is_set()
-
-
-class Subclass(tutti.Process):
-    def __init__(self, event):
-        super().__init__(name="mine")
-        self.event = event
-
-    def run(self):
-        assert tutti.current_process().name == "mine"
-        self.event.set()
 
 
 def test_subclass_of_process():
@@ -104,12 +98,6 @@ def test_subclass_of_process():
     process.join()
     assert process.exitcode == 0 and event.is_set()
     process.close()
-
-
-def count_descriptors(counts, index, barrier):
-    barrier.wait(30)
-    counts[index] = len(os.listdir("/proc/self/fd"))
-    barrier.wait(30)
 
 
 def test_descriptors_are_equal_in_all_siblings(ctx):
@@ -125,19 +113,6 @@ def test_descriptors_are_equal_in_all_siblings(ctx):
     if ctx.get_start_method() != "fork":
         assert len(set(counts)) == 1
     assert max(counts) < 60 and len(kept) == 100  # none for each lock
-
-
-def start_another(ctx, lock, event, pid):
-    process = ctx.Process(target=outlive, args=(lock, event, pid), daemon=False)
-    process.start()
-    pid.value = process.pid
-    os._exit(0)
-
-
-def outlive(lock, event, pid):
-    until(lambda: os.getppid() != pid.value and not os.path.exists(f"/proc/{pid.value}/never"))
-    with lock:
-        event.set()
 
 
 def test_a_grandchild_whose_parent_is_gone(ctx):
@@ -161,12 +136,6 @@ def is_running(pid):
         return False
 
 
-def with_arguments(*shared):
-    for one in shared:
-        pickle.loads(pickle.dumps(one))
-    shared[0].set()
-
-
 def test_everything_travels(ctx):
     shared = [ctx.Event(), ctx.Lock(), ctx.RLock(), ctx.Semaphore(), ctx.BoundedSemaphore(), ctx.Condition(), ctx.Barrier(2)]
     run(ctx, with_arguments, *shared)
@@ -181,22 +150,12 @@ def test_into_processes_of_the_standard_library(method):
     assert event.is_set()
 
 
-def take_and_exit(lock):
-    lock.acquire()
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_a_clean_exit_of_a_process_of_the_standard_library_is_no_death(method):
     lock = tutti.Lock()
     run(multiprocessing.get_context(method), take_and_exit, lock)
     assert lock.acquire(timeout=0.2) is False
     lock.release()
-
-
-def take_in_a_thread(lock, go):
-    thread = threading.Thread(target=lambda: (go.wait(), threading.Event().wait(0.3), lock.acquire()))
-    thread.start()
-    go.set()
 
 
 def test_threads_that_end_after_the_target_belong_to_a_clean_exit(ctx):
@@ -293,11 +252,6 @@ def test_a_fork_beside_a_thread_that_waits():
     thread.join(20)
     assert not thread.is_alive()
     lock.release()
-
-
-def wait_for_ever(ready):
-    ready.set()
-    threading.Event().wait()
 
 
 def test_killed_children_leave_nothing(ctx):

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import threading
 import warnings
 
 import pytest
+from semaphore_children import give, take, take_and_die
 from support import run
 
 import tutti
@@ -18,21 +18,6 @@ import tutti
 @pytest.fixture(params=["Semaphore", "BoundedSemaphore"])
 def kind(request):
     return getattr(tutti, request.param)
-
-
-def take(semaphore, times=1):
-    for _ in range(times):
-        semaphore.acquire()
-
-
-def take_and_die(semaphore, times):
-    take(semaphore, times)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def give(semaphore, times):
-    for _ in range(times):
-        semaphore.release()
 
 
 def test_counting(kind):
