@@ -29,8 +29,7 @@ enum { WAITING = 1, ASLEEP = 2, WOKEN = 3, STATUS_MASK = 3, ONE_ARRIVAL = 4 };
 struct condition {
 	struct tutti__object object;
 	struct tutti__roster roster;
-	atomic_u32 partner; /* stamp of whoever notified last */
-	atomic_u32 arrivals; /* of the last that came, << 2 */
+	alignas(64) atomic_u32 arrivals; /* of the last that came, << 2; not on the line that each walk ends at */
 	struct tutti__wait_hints hints;
 };
 
@@ -38,7 +37,7 @@ struct tutti_condition {
 	struct tutti__reference reference;
 	struct condition *shared;
 	struct tutti__patience patience;
-	atomic_u32 partner; /* stamp of who woke a waiter of this process last: the shared one may be our own */
+	atomic_u32 partner; /* stamp of who woke a waiter of this process last */
 	struct tutti__roster_polls polls;
 };
 
@@ -109,6 +108,8 @@ tutti_handle tutti_condition_handle(const tutti_condition *condition)
 static bool notify_entry(tutti_arena *arena, struct tutti__entry *entry, bool may_recover)
 {
 	uint32_t state = load_acquire(&entry->state);
+	if (is_unnotified(state))
+		tutti__stamp_partner(&entry->partner);
 	while (is_unnotified(state)) {
 		/* Release: what the notifier wrote before is visible to who finds WOKEN. Pairs with is_over. */
 		if (!cas_u32(&entry->state, state, state | WOKEN)) {
@@ -123,17 +124,23 @@ static bool notify_entry(tutti_arena *arena, struct tutti__entry *entry, bool ma
 	return false;
 }
 
-/* The one that waits longest; NULL: nobody waits. */
+/* Their difference counts: arrivals wrap, and no two that wait are half of all numbers apart. */
+static bool came_before(uint32_t state, uint32_t other)
+{
+	return (int32_t)((state & ~STATUS_MASK) - (other & ~STATUS_MASK)) < 0;
+}
+
+/* The one that waits longest; NULL: nobody waits. The counter is not looked at: its line is that of who comes. */
 static struct tutti__entry *first_waiting(tutti_arena *arena, struct condition *shared)
 {
 	struct tutti__roster_walk walk = tutti__roster_walk(arena, &shared->roster);
 	struct tutti__entry *first = NULL;
-	uint32_t newest = load_acquire(&shared->arrivals), age = 0;
+	uint32_t oldest = 0;
 	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;) {
 		uint32_t state = load_acquire(&entry->state);
-		if (is_unnotified(state) && (!first || newest - (state & ~STATUS_MASK) > age)) {
+		if (is_unnotified(state) && (!first || came_before(state, oldest))) {
 			first = entry;
-			age = newest - (state & ~STATUS_MASK);
+			oldest = state;
 		}
 	}
 	return first;
@@ -171,7 +178,6 @@ tutti_err tutti_condition_notify(tutti_condition *condition, uint32_t count, uin
 	tutti_arena *arena = condition->reference.arena;
 	if (tutti__use(&condition->reference, &err) == 0)
 		return err;
-	tutti__stamp_partner(&shared->partner);
 	uint32_t done = count == UINT32_MAX ? notify_all(arena, shared) : notify_first(arena, shared, count, true);
 	ring(arena, shared);
 	if (notified)
@@ -255,7 +261,7 @@ static tutti_err await(tutti_condition *condition, struct wait *wait, tutti_time
 			err = tutti__wait_sleep(&waiting, &wait->entry->state, asleep);
 	}
 	if (!err)
-		tutti__note_partner(&condition->partner, &shared->partner);
+		tutti__note_partner(&condition->partner, &wait->entry->partner);
 	return err;
 }
 

@@ -56,9 +56,22 @@ static bool try_take(const struct tutti__claim *claim, uint32_t id, uint32_t mar
 	}
 }
 
-/* Sleeps while the holder holds it. The mark makes the release wake somebody. */
-static tutti_err sleep_for_holder(const struct tutti__waiting *waiting, struct tutti__holder *holder)
+/* Frees it if its holder was killed. Asks the system, some microseconds. */
+static bool take_from_the_dead(const struct tutti__claim *claim)
 {
+	uint32_t id = tutti__holder_id(claim->holder);
+	return id && id != TUTTI__KEPT && id != TUTTI__ABANDONED && tutti__recover_if_dead(claim->reference->arena, id);
+}
+
+/*
+ * Sleeps while the holder holds it. The mark makes the release wake somebody. Whether the holder lives is asked before
+ * the first sleep, not to sleep for one that was killed long ago, and after each: nobody else tells of it.
+ */
+static tutti_err sleep_for_holder(const struct tutti__claim *claim, const struct tutti__waiting *waiting, bool first)
+{
+	struct tutti__holder *holder = claim->holder;
+	if (first && take_from_the_dead(claim))
+		return TUTTI_OK;
 	uint32_t word = load_acquire(&holder->word);
 	uint32_t id = word & TUTTI__ID_MASK;
 	if (id == 0 || id == TUTTI__ABANDONED)
@@ -66,9 +79,8 @@ static tutti_err sleep_for_holder(const struct tutti__waiting *waiting, struct t
 	if (!(word & TUTTI__WAITERS) && !cas_u32(&holder->word, word, word | TUTTI__WAITERS))
 		return TUTTI_OK;
 	tutti_err err = tutti__wait_sleep(waiting, &holder->word, word | TUTTI__WAITERS);
-	/* After a tick, and before giving up: a killed holder has nobody else to tell of it. */
-	if (tutti__holder_id(holder) == id && id != TUTTI__KEPT)
-		tutti__recover_if_dead(waiting->arena, id);
+	if (tutti__holder_id(holder) == id)
+		take_from_the_dead(claim);
 	return err;
 }
 
@@ -76,10 +88,7 @@ static tutti_err sleep_for_holder(const struct tutti__waiting *waiting, struct t
 static bool is_held_by_the_living(const struct tutti__claim *claim, tutti_err reason, tutti_err *err)
 {
 	uint32_t word = load_acquire(&claim->holder->word);
-	uint32_t id = word & TUTTI__ID_MASK;
-	if (id && id != TUTTI__KEPT && tutti__recover_if_dead(claim->reference->arena, id))
-		return false;
-	if (tutti__holder_is_free(claim->holder))
+	if (take_from_the_dead(claim) || tutti__holder_is_free(claim->holder))
 		return false;
 	*err = fail_held(claim, word, reason);
 	return true;
@@ -117,7 +126,7 @@ tutti_err tutti__holder_wait(const struct tutti__claim *claim, uint32_t id, tutt
 		}
 		if (tutti__wait_spin(&waiting, &holder->partner))
 			continue;
-		waited = sleep_for_holder(&waiting, holder);
+		waited = sleep_for_holder(claim, &waiting, mark == 0);
 		mark = TUTTI__WAITERS; /* who woke us has cleared it, and others may sleep */
 	}
 	return err;

@@ -47,15 +47,27 @@ static tutti_err chain_block(tutti_arena *arena, struct tutti__roster *roster)
 	return TUTTI_OK;
 }
 
+/*
+ * The first look is at one of the inline entries that the member's id chooses: members that wait in turn then keep to
+ * entries of their own, and do not read the line that another one spins on.
+ */
+static bool claim_own(struct tutti__roster *roster, uint32_t id, uint32_t *number)
+{
+	*number = id % TUTTI__ROSTER_INLINE;
+	struct tutti__entry *entry = &roster->entries[*number];
+	return load_relaxed(&entry->member) == 0 && cas_u32(&entry->member, 0, id);
+}
+
 static struct tutti__entry *try_claim(tutti_arena *arena, struct tutti__roster *roster, uint32_t id, uint32_t *number)
 {
+	if (claim_own(roster, id, number))
+		return &roster->entries[*number];
 	struct tutti__roster_walk walk = tutti__roster_walk(arena, roster);
 	struct tutti__entry *entry;
 	for (uint32_t i = 0; (entry = tutti__roster_next(&walk)) != NULL; i++) {
 		/* Relaxed: only a guess, the CAS looks again. */
 		if (load_relaxed(&entry->member) == 0 && cas_u32(&entry->member, 0, id)) {
-			if (number)
-				*number = i;
+			*number = i;
 			return entry;
 		}
 	}
@@ -65,12 +77,15 @@ static struct tutti__entry *try_claim(tutti_arena *arena, struct tutti__roster *
 tutti_err tutti__roster_claim(tutti_arena *arena, struct tutti__roster *roster, uint32_t id, uint32_t *number,
                               struct tutti__entry **entry)
 {
-	while ((*entry = try_claim(arena, roster, id, number)) == NULL) {
+	uint32_t found;
+	while ((*entry = try_claim(arena, roster, id, &found)) == NULL) {
 		tutti_err err = chain_block(arena, roster);
 		if (err)
 			return err;
 	}
 	store_relaxed(&(*entry)->serial, 0);
+	if (number)
+		*number = found;
 	return TUTTI_OK;
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "os/atomics.h"
+#include "os/os.h"
 #include "support.h"
 
 struct scene {
@@ -64,6 +65,25 @@ static void the_next_is_told_that_the_holder_was_killed(void **state)
 	OK(tutti_lock_release(scene->lock));
 	/* Told once: the state was repaired. */
 	OK(tutti_lock_acquire(scene->lock, TUTTI_NOW));
+	OK(tutti_lock_release(scene->lock));
+	end_scene(scene, arena);
+}
+
+static int refuse_to_sleep(atomic_u32 *word, uint32_t expected, int64_t deadline)
+{
+	(void)word, (void)expected, (void)deadline;
+	support_fail(__FILE__, __LINE__, "it sleeps for one that was killed before");
+	return 0;
+}
+
+static void who_waits_after_the_kill_does_not_sleep(void **state)
+{
+	(void)state;
+	tutti_arena *arena = support_arena(0);
+	struct scene *scene = new_scene(arena);
+	support_kill(start_holder(scene));
+	tutti__os.futex_wait = refuse_to_sleep;
+	EXPECT_TEXT(TUTTI_EOWNERDEAD, "gate", tutti_lock_acquire(scene->lock, tutti_seconds(5)));
 	OK(tutti_lock_release(scene->lock));
 	end_scene(scene, arena);
 }
@@ -306,6 +326,7 @@ int main(int argc, char **argv)
 		TEST(a_lock_that_cannot_be_repaired_is_abandoned_again),
 		TEST(the_next_is_told_that_the_holder_was_killed),
 		TEST(a_try_after_the_kill_gets_it_at_once),
+		TEST(who_waits_after_the_kill_does_not_sleep),
 		TEST(looking_recovers_nothing),
 		TEST(who_is_told_and_killed_leaves_it_to_be_told_again),
 		TEST(a_death_is_told_of_with_handover_too),
