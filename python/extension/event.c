@@ -6,8 +6,12 @@
 #include "wait.h"
 
 PY_KIND_FUNCTIONS(event)
+static tutti_err fd_of_event(void *object, int *fd) { return tutti_event_fd(object, fd); }
 
-static const struct py_kind kind = {.handle = handle_of_event, .open = open_event, .close = close_event};
+static const struct py_kind kind = {.handle = handle_of_event,
+                                    .open = open_event,
+                                    .close = close_event,
+                                    .fd = fd_of_event};
 
 static PyObject *new_event(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords))
 {
@@ -68,17 +72,8 @@ static PyObject *wait_for_it(PyObject *self, PyObject *const *args, Py_ssize_t n
 	return answer < 0 ? NULL : py_raise(shared->state, (tutti_err)answer);
 }
 
-static PyObject *descriptor(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-	int fd;
-	if (py_shared_check(self) < 0)
-		return NULL;
-	tutti_err err = tutti_event_fd(((struct py_shared *)self)->object, &fd);
-	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromLong(fd);
-}
-
 static PyMethodDef methods[] = {
-	{"fileno", descriptor, METH_NOARGS,
+	{"fileno", py_shared_fileno, METH_NOARGS,
      "fileno($self, /)\n--\n\nA descriptor that is readable while the flag is set. Never read it."},
 	{"_open", open_existing, METH_O | METH_CLASS,
      "_open($type, handle, /)\n--\n\nAn event on the existing one of that handle."},

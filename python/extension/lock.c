@@ -10,8 +10,9 @@
 #include "wait.h"
 
 PY_KIND_FUNCTIONS(lock)
+static tutti_err fd_of_lock(void *object, int *fd) { return tutti_lock_fd(object, fd); }
 
-static const struct py_kind kind = {.handle = handle_of_lock, .open = open_lock, .close = close_lock};
+static const struct py_kind kind = {.handle = handle_of_lock, .open = open_lock, .close = close_lock, .fd = fd_of_lock};
 
 static PyObject *new_lock(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords))
 {
@@ -129,17 +130,8 @@ static PyObject *get_value(PyObject *self, PyObject *Py_UNUSED(ignored))
 	return PyLong_FromLong(tutti_lock_holder(((struct py_shared *)self)->object) == 0);
 }
 
-static PyObject *descriptor(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-	int fd;
-	if (py_shared_check(self) < 0)
-		return NULL;
-	tutti_err err = tutti_lock_fd(((struct py_shared *)self)->object, &fd);
-	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromLong(fd);
-}
-
 static PyMethodDef methods[] = {
-	{"fileno", descriptor, METH_NOARGS,
+	{"fileno", py_shared_fileno, METH_NOARGS,
      "fileno($self, /)\n--\n\nA descriptor that is readable while the lock may be had. Never read it."},
 	{"_open", open_existing, METH_O | METH_CLASS,
      "_open($type, handle, /)\n--\n\nA lock on the existing one of that handle."},

@@ -8,8 +8,12 @@
 #include "wait.h"
 
 PY_KIND_FUNCTIONS(rlock)
+static tutti_err fd_of_rlock(void *object, int *fd) { return tutti_rlock_fd(object, fd); }
 
-static const struct py_kind kind = {.handle = handle_of_rlock, .open = open_rlock, .close = close_rlock};
+static const struct py_kind kind = {.handle = handle_of_rlock,
+                                    .open = open_rlock,
+                                    .close = close_rlock,
+                                    .fd = fd_of_rlock};
 
 static PyObject *new_rlock(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords))
 {
@@ -106,17 +110,8 @@ static PyObject *get_value(PyObject *self, PyObject *Py_UNUSED(ignored))
 	return py_shared_check(self) < 0 ? NULL : PyLong_FromLong(tutti_rlock_holder(rlock_of(self)) == 0);
 }
 
-static PyObject *descriptor(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-	int fd;
-	if (py_shared_check(self) < 0)
-		return NULL;
-	tutti_err err = tutti_rlock_fd(((struct py_shared *)self)->object, &fd);
-	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromLong(fd);
-}
-
 static PyMethodDef methods[] = {
-	{"fileno", descriptor, METH_NOARGS,
+	{"fileno", py_shared_fileno, METH_NOARGS,
      "fileno($self, /)\n--\n\nA descriptor that is readable while nobody has the lock. Never read it."},
 	{"_open", open_existing, METH_O | METH_CLASS,
      "_open($type, handle, /)\n--\n\nA lock on the existing one of that handle."},

@@ -9,6 +9,7 @@
 #include "wait.h"
 
 PY_KIND_FUNCTIONS(semaphore)
+static tutti_err fd_of_semaphore(void *object, int *fd) { return tutti_semaphore_fd(object, fd); }
 
 struct py_semaphore {
 	struct py_shared shared;
@@ -21,6 +22,7 @@ static void after_fork(PyObject *self) { ((struct py_semaphore *)self)->count = 
 static const struct py_kind kind = {.handle = handle_of_semaphore,
                                     .open = open_semaphore,
                                     .close = close_semaphore,
+                                    .fd = fd_of_semaphore,
                                     .after_fork = after_fork};
 
 static PyObject *new_semaphore(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords))
@@ -133,17 +135,8 @@ static PyObject *count(PyObject *self, PyObject *Py_UNUSED(ignored))
 	return PyLong_FromLong(((struct py_semaphore *)self)->count);
 }
 
-static PyObject *descriptor(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-	int fd;
-	if (py_shared_check(self) < 0)
-		return NULL;
-	tutti_err err = tutti_semaphore_fd(((struct py_shared *)self)->object, &fd);
-	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromLong(fd);
-}
-
 static PyMethodDef methods[] = {
-	{"fileno", descriptor, METH_NOARGS,
+	{"fileno", py_shared_fileno, METH_NOARGS,
      "fileno($self, /)\n--\n\nA descriptor that is readable while a permit may be had. Never read it."},
 	{"_open", open_existing, METH_O | METH_CLASS,
      "_open($type, handle, /)\n--\n\nA semaphore on the existing one of that handle."},

@@ -152,6 +152,16 @@ PyObject *py_shared_done(PyObject *self, tutti_err err)
 	Py_RETURN_NONE;
 }
 
+PyObject *py_shared_fileno(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+	int fd;
+	struct py_shared *shared = (struct py_shared *)self;
+	if (py_shared_check(self) < 0)
+		return NULL;
+	tutti_err err = shared->kind->fd(shared->object, &fd);
+	return err ? py_raise(shared->state, err) : PyLong_FromLong(fd);
+}
+
 /* Finds the handle's arena: one that this process is in, else among the running processes. */
 static tutti_err open_anywhere(const struct py_kind *kind, void **object, tutti_handle handle)
 {

@@ -20,6 +20,7 @@ struct py_kind {
 	tutti_handle (*handle)(const void *object);
 	tutti_err (*open)(void **object, tutti_arena *arena, tutti_handle handle);
 	void (*close)(void *object);
+	tutti_err (*fd)(void *object, int *fd); /* the descriptor to poll. May be NULL */
 	void (*after_fork)(PyObject *self); /* in the child: forget what the parent's threads hold. May be NULL */
 };
 
@@ -70,6 +71,9 @@ int py_shared_made(PyObject *self, tutti_err err, void *object);
 
 /* The result of a call that has none of its own: None, or NULL with an exception. */
 PyObject *py_shared_done(PyObject *self, tutti_err err);
+
+/* The method fileno of the kinds that have `fd`. */
+PyObject *py_shared_fileno(PyObject *self, PyObject *ignored);
 
 /* First line of each method: 0, or -1 with ValueError if there is none (closed, or __init__ was not called). */
 int py_shared_fail(PyObject *self);
