@@ -38,7 +38,8 @@ static inline void tutti__holder_stamp(struct tutti__holder *holder) { tutti__st
 /* Takes a free one. Acquire: pairs with the release below; makes visible what the last holder wrote. */
 static inline bool tutti__holder_take(struct tutti__holder *holder, uint32_t id)
 {
-	if (unlikely(!cas_u32(&holder->word, 0, id)))
+	/* Looks first: a CAS that fails would take the line from the holder, who needs it to let go. */
+	if (unlikely(load_relaxed(&holder->word) != 0 || !cas_u32(&holder->word, 0, id)))
 		return false;
 	tutti__holder_stamp(holder);
 	return true;
