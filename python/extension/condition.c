@@ -17,6 +17,7 @@ PY_KIND_FUNCTIONS(condition)
 struct py_condition {
 	struct py_shared shared;
 	PyObject *lock; /* a Lock or an RLock; NULL until __init__ or _rebuilt */
+	const struct py_guard *guard; /* its kind's */
 };
 
 static const struct py_kind kind = {.handle = handle_of_condition, .open = open_condition, .close = close_condition};
@@ -29,9 +30,10 @@ static PyObject *new_condition(PyTypeObject *type, PyObject *Py_UNUSED(args), Py
 static int set_lock(PyObject *self, PyObject *lock)
 {
 	struct py_condition *condition = (struct py_condition *)self;
-	struct py_guard guard;
-	if (py_guard_of(condition->shared.state, lock, &guard) < 0)
+	const struct py_guard *guard = py_guard_of(condition->shared.state, lock);
+	if (!guard || py_shared_check(lock) < 0)
 		return -1;
+	condition->guard = guard;
 	Py_INCREF(lock);
 	Py_XSETREF(condition->lock, lock);
 	return 0;
@@ -82,17 +84,19 @@ static void dealloc(PyObject *self)
 
 static tutti_condition *condition_of(PyObject *self) { return ((struct py_shared *)self)->object; }
 
-/* The guard, if this thread holds it; -1 with AssertionError(`text`) if not. */
-static int held_guard(PyObject *self, const char *text, struct py_guard *guard)
+static struct py_shared *lock_of(const struct py_condition *condition) { return (struct py_shared *)condition->lock; }
+
+/* 0 if this thread holds the lock; -1 with AssertionError(`text`) if not. */
+static int check_held(PyObject *self, const char *text)
 {
 	struct py_condition *condition = (struct py_condition *)self;
 	if (py_shared_check(self) < 0)
 		return -1;
 	if (!condition->lock)
 		return py_shared_fail(self);
-	if (py_guard_of(condition->shared.state, condition->lock, guard) < 0)
+	if (py_shared_check(condition->lock) < 0)
 		return -1;
-	if (guard->is_mine(guard->lock))
+	if (condition->guard->is_mine(lock_of(condition)))
 		return 0;
 	PyErr_SetString(PyExc_AssertionError, text);
 	return -1;
@@ -134,16 +138,18 @@ static void set_context(PyObject *type, PyObject *value, PyObject *traceback)
  * its exception is kept until the lock is held. Only with a second one (the first may be that of the wait) the caller
  * gets away, and does not hold it.
  */
-static int take_again(const struct py_guard *guard, uint32_t depth)
+static int take_again(const struct py_condition *condition, uint32_t depth)
 {
+	struct py_shared *lock = lock_of(condition);
+	const struct py_guard *guard = condition->guard;
 	PyObject *type, *value, *traceback;
 	PyErr_Fetch(&type, &value, &traceback);
-	int answer = guard->acquire_all(guard->lock, depth);
+	int answer = guard->acquire_all(lock, depth);
 	if (answer < 0 && !type) {
 		PyErr_Fetch(&type, &value, &traceback);
-		answer = guard->acquire_all(guard->lock, depth);
+		answer = guard->acquire_all(lock, depth);
 	}
-	PyObject *result = py_acquired(guard->lock, answer, guard->abandon);
+	PyObject *result = py_acquired(lock, answer, guard->abandon);
 	if (result) {
 		Py_DECREF(result);
 		PyErr_Restore(type, value, traceback);
@@ -153,18 +159,18 @@ static int take_again(const struct py_guard *guard, uint32_t depth)
 	return -1;
 }
 
-static PyObject *wait_enlisted(const struct py_guard *guard, struct ticket *ticket, tutti_time timeout)
+static PyObject *wait_enlisted(const struct py_condition *condition, struct ticket *ticket, tutti_time timeout)
 {
 	uint32_t depth;
-	tutti_err err = guard->release_all(guard->lock, &depth);
+	tutti_err err = condition->guard->release_all(lock_of(condition), &depth);
 	if (err) {
 		tutti_condition_leave(ticket->condition, ticket->number);
-		return py_raise(guard->lock->state, err);
+		return py_raise(condition->shared.state, err);
 	}
 	int answer = py_wait(attempt, ticket, timeout);
 	if (answer > TUTTI_OK && !py_is_not_yet(answer))
-		py_raise(guard->lock->state, (tutti_err)answer);
-	int taken = take_again(guard, depth);
+		py_raise(condition->shared.state, (tutti_err)answer);
+	int taken = take_again(condition, depth);
 	bool notified = tutti_condition_leave(ticket->condition, ticket->number);
 	if (taken == 0 && !PyErr_Occurred())
 		return PyBool_FromLong(notified);
@@ -176,27 +182,25 @@ static PyObject *wait_enlisted(const struct py_guard *guard, struct ticket *tick
 static PyObject *wait_for_it(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords)
 {
 	tutti_time timeout;
-	struct py_guard guard;
 	if (py_timeout_argument("wait", args, nargs, keywords, &timeout) < 0 ||
-	    held_guard(self, "must acquire() condition before using wait()", &guard) < 0)
+	    check_held(self, "must acquire() condition before using wait()") < 0)
 		return NULL;
 	struct ticket ticket = {.condition = condition_of(self)};
 	tutti_err err = tutti_condition_enlist(ticket.condition, &ticket.number);
 	if (err)
-		return py_raise(guard.lock->state, err);
-	return wait_enlisted(&guard, &ticket, timeout);
+		return py_raise(((struct py_shared *)self)->state, err);
+	return wait_enlisted((struct py_condition *)self, &ticket, timeout);
 }
 
 /* --- in steps, for event loops ------------------------------------------------------------------------------ */
 
 static PyObject *enlist(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-	struct py_guard guard;
 	uint64_t ticket;
-	if (held_guard(self, "must acquire() condition before using wait_async()", &guard) < 0)
+	if (check_held(self, "must acquire() condition before using wait_async()") < 0)
 		return NULL;
 	tutti_err err = tutti_condition_enlist(condition_of(self), &ticket);
-	return err ? py_raise(guard.lock->state, err) : PyLong_FromUnsignedLongLong(ticket);
+	return err ? py_raise(((struct py_shared *)self)->state, err) : PyLong_FromUnsignedLongLong(ticket);
 }
 
 static int read_ticket(PyObject *self, PyObject *number, uint64_t *ticket)
@@ -243,8 +247,7 @@ static PyObject *pass_on(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *notify_count(PyObject *self, uint32_t number)
 {
-	struct py_guard guard;
-	if (held_guard(self, "lock is not owned", &guard) < 0)
+	if (check_held(self, "lock is not owned") < 0)
 		return NULL;
 	return number == 0 ? Py_NewRef(Py_None)
 	                   : py_shared_done(self, tutti_condition_notify(condition_of(self), number, NULL));
@@ -254,6 +257,8 @@ static PyObject *notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 {
 	static const char *const names[] = {"n"};
 	PyObject *value;
+	if (nargs == 0 && !keywords)
+		return notify_count(self, 1);
 	if (py_arguments("notify", names, 1, args, nargs, keywords, &value) < 0)
 		return NULL;
 	int overflow = 0;

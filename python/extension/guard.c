@@ -49,17 +49,16 @@ static tutti_err abandon_rlock(void *rlock) { return tutti_rlock_abandon(rlock);
 
 /* ---------------------------------------------------------------------------------------------------------- */
 
-int py_guard_of(struct py_state *state, PyObject *lock, struct py_guard *guard)
+static const struct py_guard guard_lock = {lock_is_mine, release_lock, acquire_lock, abandon_lock};
+static const struct py_guard guard_rlock = {rlock_is_mine, release_rlock, acquire_rlock, abandon_rlock};
+
+const struct py_guard *py_guard_of(struct py_state *state, PyObject *lock)
 {
-	if (PyObject_TypeCheck(lock, (PyTypeObject *)state->lock_type)) {
-		*guard = (struct py_guard){NULL, lock_is_mine, release_lock, acquire_lock, abandon_lock};
-	} else if (PyObject_TypeCheck(lock, (PyTypeObject *)state->rlock_type)) {
-		*guard = (struct py_guard){NULL, rlock_is_mine, release_rlock, acquire_rlock, abandon_rlock};
-	} else {
-		PyErr_Format(PyExc_TypeError, "a Condition needs a Lock or an RLock of tutti, not a %.200s",
-		             Py_TYPE(lock)->tp_name);
-		return -1;
-	}
-	guard->lock = (struct py_shared *)lock;
-	return py_shared_check(lock);
+	if (PyObject_TypeCheck(lock, (PyTypeObject *)state->lock_type))
+		return &guard_lock;
+	if (PyObject_TypeCheck(lock, (PyTypeObject *)state->rlock_type))
+		return &guard_rlock;
+	PyErr_Format(PyExc_TypeError, "a Condition needs a Lock or an RLock of tutti, not a %.200s",
+	             Py_TYPE(lock)->tp_name);
+	return NULL;
 }

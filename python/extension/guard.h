@@ -6,7 +6,6 @@
 #include "lock.h"
 
 struct py_guard {
-	struct py_shared *lock;
 	bool (*is_mine)(const struct py_shared *lock);
 	tutti_err (*release_all)(struct py_shared *lock, uint32_t *depth);
 	/* The core's answer, or -1 with an exception. */
@@ -14,7 +13,7 @@ struct py_guard {
 	tutti_err (*abandon)(void *object);
 };
 
-/* 0, or -1 with TypeError, ValueError: it is no lock, or a closed one. */
-int py_guard_of(struct py_state *state, PyObject *lock, struct py_guard *guard);
+/* NULL with TypeError: it is no lock. */
+const struct py_guard *py_guard_of(struct py_state *state, PyObject *lock);
 
 #endif
