@@ -19,10 +19,11 @@ enum {
 	NO_YIELDS = 255, /* waits without a yield after a slow one */
 	PROMISE_TIME = 1000, /* us that a promise counts */
 	/*
-	 * Before any book-keeping, for the partner is often just about to do it; about a microsecond. Without a
-	 * pause instruction: that takes up to 140 cycles, as long as the message itself.
+	 * Before any book-keeping, for the partner is often just about to do it; some microseconds, for one in Python
+	 * takes one. Without a pause instruction: that takes up to 140 cycles, as long as the message itself.
 	 */
-	QUICK_LOOKS = 512,
+	QUICK_LOOKS = 2048,
+	LOOKS_PER_PAUSE = 16, /* that take as long, at least */
 	LOOKS_PER_CLOCK = 16, /* the clock costs more than a look */
 };
 
@@ -58,6 +59,13 @@ static void learn(struct tutti__patience *patience, bool success, int64_t spent,
 	store_relaxed(&patience->budget, next);
 }
 
+static bool look(const struct tutti__waiting *waiting)
+{
+	for (unsigned i = 0; i < waiting->pauses; i++)
+		cpu_pause();
+	return waiting->is_ready(waiting->context);
+}
+
 static bool spin_for(const struct tutti__waiting *waiting, uint32_t budget)
 {
 	int64_t start = tutti__os.clock_now();
@@ -65,7 +73,7 @@ static bool spin_for(const struct tutti__waiting *waiting, uint32_t budget)
 	bool ready = false;
 	while (!ready && now - start < budget && now < waiting->deadline) {
 		for (int i = 0; i < LOOKS_PER_CLOCK && !ready; i++) {
-			ready = waiting->is_ready(waiting->context);
+			ready = look(waiting);
 			cpu_pause();
 		}
 		now = tutti__os.clock_now();
@@ -91,8 +99,8 @@ static uint32_t claim_spinner(atomic_u32 *spinner)
 
 static bool look_quickly(const struct tutti__waiting *waiting)
 {
-	for (int i = 0; i < QUICK_LOOKS; i++)
-		if (waiting->is_ready(waiting->context))
+	for (unsigned i = 0; i < QUICK_LOOKS; i += 1 + waiting->pauses * LOOKS_PER_PAUSE)
+		if (look(waiting))
 			return true;
 	return false;
 }

@@ -55,6 +55,7 @@ struct tutti__waiting {
 	struct tutti__wait_hints *hints;
 	uint64_t object; /* offset, shown to lookers-on */
 	bool (*is_ready)(void *context); /* looks without changing anything; may be wrong, the caller looks again */
+	unsigned pauses; /* before each look of a spin, for the sake of who writes what is looked at */
 	void (*before_sleep)(void *context); /* NULL, or called after the mark and before the last look */
 	void *context;
 	int64_t deadline; /* absolute */
