@@ -109,15 +109,17 @@ static bool only_input_helps(struct map *map)
 
 /*
  * The next result. Short commands end thousands of times a second; to be woken for each would take the CPUs
- * from them. So results gather for a moment, unless the workers might run out of jobs in it.
+ * from them. So results gather for a moment, unless the workers might run out of jobs in it (with --keep-order also
+ * when they might: results that are held for their turn count as jobs here).
  */
 static tutti_err next_result(struct map *map, tutti_result *result)
 {
 	tutti_err err = tutti_stream_next(map->stream, result, TUTTI_NOW);
 	if (err != TUTTI_ETIMEDOUT)
 		return err;
-	if (map->pending.count > (size_t)READ_AHEAD / 2 * map->options.jobs)
-		nanosleep(&(struct timespec){.tv_nsec = GATHER * 1000000}, NULL);
+	bool enough = map->pending.count > (size_t)READ_AHEAD / 2 * map->options.jobs;
+	if (enough && nanosleep(&(struct timespec){.tv_nsec = GATHER * 1000000}, NULL))
+		return TUTTI_EINTR;
 	return tutti_stream_next(map->stream, result, tutti_ms(TICK));
 }
 

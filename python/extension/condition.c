@@ -281,11 +281,11 @@ static PyMethodDef methods[] = {
 	{"_open", open_existing, METH_O | METH_CLASS,
      "_open($type, handle, /)\n--\n\nA condition on the existing one of that handle. Give it its lock with _rebuilt()."},
 	{"_rebuilt", rebuilt, METH_O, "_rebuilt($self, lock, /)\n--\n\nThe lock of one that was opened by its handle."},
-	{"wait", (PyCFunction)(void (*)(void))wait_for_it, METH_FASTCALL | METH_KEYWORDS,
+	{"wait", PY_WITH_KEYWORDS(wait_for_it),
      "wait($self, timeout=None)\n--\n\n"
      "Gives the lock up, waits for a notification, up to timeout seconds, and takes the lock again. Returns "
      "whether it was notified."},
-	{"notify", (PyCFunction)(void (*)(void))notify, METH_FASTCALL | METH_KEYWORDS,
+	{"notify", PY_WITH_KEYWORDS(notify),
      "notify($self, n=1)\n--\n\nWakes up to n waiters, those that came first. Waits for none of them."},
 	{"notify_all", notify_all, METH_NOARGS, "notify_all($self, /)\n--\n\nWakes all waiters. Waits for none of them."},
 	{"_enlist", enlist, METH_NOARGS, "_enlist($self, /)\n--\n\nA ticket for a wait, with the lock held."},

@@ -80,7 +80,7 @@ static PyMethodDef methods[] = {
 	{"is_set", is_set, METH_NOARGS, "is_set($self, /)\n--\n\nWhether the flag is set."},
 	{"set", set, METH_NOARGS, "set($self, /)\n--\n\nSets the flag and wakes all that wait. Takes no lock."},
 	{"clear", clear, METH_NOARGS, "clear($self, /)\n--\n\nClears the flag."},
-	{"wait", (PyCFunction)(void (*)(void))wait_for_it, METH_FASTCALL | METH_KEYWORDS,
+	{"wait", PY_WITH_KEYWORDS(wait_for_it),
      "wait($self, timeout=None)\n--\n\nWaits until the flag is set, up to timeout seconds. Returns whether it was."},
 	{NULL},
 };

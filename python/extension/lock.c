@@ -135,7 +135,7 @@ static PyMethodDef methods[] = {
      "fileno($self, /)\n--\n\nA descriptor that is readable while the lock may be had. Never read it."},
 	{"_open", open_existing, METH_O | METH_CLASS,
      "_open($type, handle, /)\n--\n\nA lock on the existing one of that handle."},
-	{"acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,
+	{"acquire", PY_WITH_KEYWORDS(acquire),
      "acquire($self, block=True, timeout=None)\n--\n\n"
      "Takes the lock; waits for it, up to timeout seconds, if block is true. Returns whether it was taken."},
 	{"release", PY_WITHOUT_ARGUMENTS(release),

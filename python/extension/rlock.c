@@ -115,7 +115,7 @@ static PyMethodDef methods[] = {
      "fileno($self, /)\n--\n\nA descriptor that is readable while nobody has the lock. Never read it."},
 	{"_open", open_existing, METH_O | METH_CLASS,
      "_open($type, handle, /)\n--\n\nA lock on the existing one of that handle."},
-	{"acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,
+	{"acquire", PY_WITH_KEYWORDS(acquire),
      "acquire($self, block=True, timeout=None)\n--\n\n"
      "Takes the lock, at once if this thread holds it already. Returns whether it was taken."},
 	{"release", PY_WITHOUT_ARGUMENTS(release),

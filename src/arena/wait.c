@@ -19,11 +19,11 @@ enum {
 	NO_YIELDS = 255, /* waits without a yield after a slow one */
 	PROMISE_TIME = 1000, /* us that a promise counts */
 	/*
-	 * Before any book-keeping, for the partner is often just about to do it; some microseconds, for one in Python
-	 * takes one. Without a pause instruction: that takes up to 140 cycles, as long as the message itself.
+	 * The first looks, before any book-keeping, for the partner is often just about to do it; one in Python takes a
+	 * microsecond. Without a pause instruction: that takes up to 140 cycles, as long as the message itself.
 	 */
-	QUICK_LOOKS = 2048,
-	LOOKS_PER_PAUSE = 16, /* that take as long, at least */
+	QUICK_TIME = 3000, /* ns, from the first look at the clock */
+	QUICK_LOOKS_PER_CLOCK = 64,
 	LOOKS_PER_CLOCK = 16, /* the clock costs more than a look */
 };
 
@@ -66,13 +66,13 @@ static bool look(const struct tutti__waiting *waiting)
 	return waiting->is_ready(waiting->context);
 }
 
-static bool spin_for(const struct tutti__waiting *waiting, uint32_t budget)
+/* The budget counts from `start`. */
+static bool spin_until(const struct tutti__waiting *waiting, int64_t start, uint32_t budget)
 {
-	int64_t start = tutti__os.clock_now();
-	int64_t now = start;
+	int64_t now = tutti__os.clock_now();
 	bool ready = false;
 	while (!ready && now - start < budget && now < waiting->deadline) {
-		for (int i = 0; i < LOOKS_PER_CLOCK && !ready; i++) {
+		for (unsigned i = 0; i < LOOKS_PER_CLOCK && !ready; i += 1 + waiting->pauses) {
 			ready = look(waiting);
 			cpu_pause();
 		}
@@ -97,11 +97,18 @@ static uint32_t claim_spinner(atomic_u32 *spinner)
 	return (other == 0 || !is_fresh(other)) && cas_u32(spinner, other, own) ? own : 0;
 }
 
-static bool look_quickly(const struct tutti__waiting *waiting)
+/* The first looks without the clock, too: a message in C is there within them. `start`: of the others. */
+static bool look_quickly(const struct tutti__waiting *waiting, uint32_t budget, int64_t *start)
 {
-	for (unsigned i = 0; i < QUICK_LOOKS; i += 1 + waiting->pauses * LOOKS_PER_PAUSE)
-		if (look(waiting))
-			return true;
+	int64_t now = *start = 0;
+	do {
+		for (unsigned i = 0; i < QUICK_LOOKS_PER_CLOCK; i += 1 + waiting->pauses)
+			if (look(waiting))
+				return true;
+		now = tutti__os.clock_now();
+		if (*start == 0)
+			*start = now;
+	} while (now - *start < at_most(budget, QUICK_TIME));
 	return false;
 }
 
@@ -142,7 +149,8 @@ bool tutti__wait_spin(const struct tutti__waiting *waiting, const atomic_u32 *pa
 	uint32_t budget = at_most(budget_of(waiting->patience, PROBE_EVERY), tutti__spin_max());
 	if (budget == 0 || somebody_spins(waiting))
 		return false;
-	if (look_quickly(waiting)) {
+	int64_t start;
+	if (look_quickly(waiting, budget, &start)) {
 		if (load_relaxed(&waiting->patience->budget) < MIN_BUDGET)
 			store_relaxed(&waiting->patience->budget, MIN_BUDGET);
 		return true;
@@ -150,7 +158,7 @@ bool tutti__wait_spin(const struct tutti__waiting *waiting, const atomic_u32 *pa
 	uint32_t claim = claim_spinner(&waiting->hints->spinner);
 	if (claim == 0)
 		return false;
-	bool ready = spin_for(waiting, budget);
+	bool ready = spin_until(waiting, start, budget);
 	cas_u32(&waiting->hints->spinner, claim, 0); /* not a successor's */
 	return ready;
 }
@@ -165,7 +173,7 @@ bool tutti_spin_until(tutti_patience *patience, bool (*is_ready)(void *context),
 	if (tutti__os.cpus_online() < 2)
 		return false;
 	uint32_t budget = at_most(budget_of(waiting.patience, PROBE_RARELY), tutti__spin_max());
-	return budget > 0 && spin_for(&waiting, budget);
+	return budget > 0 && spin_until(&waiting, tutti__os.clock_now(), budget);
 }
 
 /* A tick that finds the thing done has found a lost wake, or come at the very moment of it: tests count them. */

@@ -2,13 +2,12 @@
 /*
  * The condition: a roster of those who wait (roster.h), in the order in which they came.
  *
- * state of an entry: 0 idle | the low 30 bits of its arrival << 2 + WAITING, ASLEEP or WOKEN.
+ * state of an entry: 0 idle | arrival << 2 + WAITING, ASLEEP or WOKEN.
  *   WAITING -> ASLEEP   by the waiter, before it sleeps: only then a notifier makes a system call
  *   -> WOKEN            by a notifier: this CAS is the notification; then it wakes the word
  *   -> 0                by the waiter that returns, notified or not; when it waits with a lock, once it holds that
- * The arrival is one more than that of any entry so far: the oldest waiter is notified first, and a ticket (entry and
- * arrival) that is stale names nothing. Two that enlist at the same moment, without a lock, may have the same one. There
- * is no counter, whose line would go from one waiter to the next, as those of the entries do anyway; nobody is counted.
+ * The arrival is taken from a counter: the oldest waiter is notified first, and a ticket
+ * (entry and arrival) that is stale names nothing. Nobody is counted.
  *
  * What a death leaves: an entry with the dead id. WAITING is dropped. WOKEN was a
  * notification that reached nobody: it is passed on to the next. A recoverer killed between
@@ -30,7 +29,8 @@ enum { WAITING = 1, ASLEEP = 2, WOKEN = 3, STATUS_MASK = 3, ONE_ARRIVAL = 4 };
 struct condition {
 	struct tutti__object object;
 	struct tutti__roster roster;
-	alignas(64) struct tutti__wait_hints hints; /* not on the line that each walk ends at */
+	alignas(64) atomic_u32 arrivals; /* of the last that came, << 2; not on the line that each walk ends at */
+	struct tutti__wait_hints hints;
 };
 
 struct tutti_condition {
@@ -44,7 +44,7 @@ struct tutti_condition {
 /* One wait. */
 struct wait {
 	struct tutti__entry *entry;
-	uint32_t arrival; /* as it stands in the state */
+	uint32_t arrival; /* << 2 */
 };
 
 static bool is_unnotified(uint32_t state)
@@ -124,18 +124,24 @@ static bool notify_entry(tutti_arena *arena, struct tutti__entry *entry, bool ma
 	return false;
 }
 
-/* The one that waits longest; NULL: nobody waits. */
+/* Their difference counts: arrivals wrap, and no two that wait are half of all numbers apart. */
+static bool came_before(uint32_t state, uint32_t other)
+{
+	return (int32_t)((state & ~STATUS_MASK) - (other & ~STATUS_MASK)) < 0;
+}
+
+/* The one that waits longest; NULL: nobody waits. The counter is not looked at: its line is that of who comes. */
 static struct tutti__entry *first_waiting(tutti_arena *arena, struct condition *shared)
 {
 	struct tutti__roster_walk walk = tutti__roster_walk(arena, &shared->roster);
 	struct tutti__entry *first = NULL;
-	uint64_t oldest = UINT64_MAX;
+	uint32_t oldest = 0;
 	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;) {
-		/* Acquire: pairs with the release in enlist. A wait that began since then is younger than it looked. */
-		if (!is_unnotified(load_acquire(&entry->state)) || load_relaxed(&entry->arrival) >= oldest)
-			continue;
-		first = entry;
-		oldest = load_relaxed(&entry->arrival);
+		uint32_t state = load_acquire(&entry->state);
+		if (is_unnotified(state) && (!first || came_before(state, oldest))) {
+			first = entry;
+			oldest = state;
+		}
 	}
 	return first;
 }
@@ -197,26 +203,13 @@ uint32_t tutti__condition_pending(const tutti_condition *condition)
 	return count;
 }
 
-static uint64_t last_arrival(tutti_arena *arena, struct condition *shared)
-{
-	struct tutti__roster_walk walk = tutti__roster_walk(arena, &shared->roster);
-	uint64_t last = 0;
-	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;) {
-		uint64_t arrival = load_relaxed(&entry->arrival); /* relaxed: the lock orders those who enlist with one */
-		last = arrival > last ? arrival : last;
-	}
-	return last;
-}
-
 static tutti_err enlist(tutti_condition *condition, uint32_t id, struct wait *wait, uint32_t *number)
 {
 	struct condition *shared = condition->shared;
 	tutti_err err = tutti__roster_claim(condition->reference.arena, &shared->roster, id, number, &wait->entry);
 	if (err)
 		return err;
-	uint64_t arrival = last_arrival(condition->reference.arena, shared) + 1;
-	store_relaxed(&wait->entry->arrival, arrival);
-	wait->arrival = (uint32_t)arrival * ONE_ARRIVAL;
+	wait->arrival = fetch_add_relaxed(&shared->arrivals, ONE_ARRIVAL) + ONE_ARRIVAL;
 	/* Release: with the lock's release it comes before the look of who takes the lock and notifies. */
 	store_release(&wait->entry->state, wait->arrival | WAITING);
 	return TUTTI_OK;

@@ -7,8 +7,6 @@
 
 enum {
 	TICK = 100 * 1000000, /* ns between looks whether the holder lives */
-	FIRST_TICK =
-		5 * 1000000, /* so that one who comes after the kill hardly waits; a look before each sleep costs more */
 	/*
 	 * Before each look of a spin, 0.1 to 0.4 us. A look takes the line from a holder that is about to write it: who
 	 * takes and releases over and over is slowed down by each. Measured: two in such a loop do 1.4 times as much.
@@ -65,16 +63,16 @@ static bool try_take(const struct tutti__claim *claim, uint32_t id, uint32_t mar
 	}
 }
 
-/* Frees it if its holder was killed. Asks the system, some microseconds. */
-static bool take_from_the_dead(const struct tutti__claim *claim)
+/* True if its holder has ended: then the word is as the recovery leaves it. Asks the system, some microseconds. */
+static bool recover_holder(const struct tutti__claim *claim)
 {
 	uint32_t id = tutti__holder_id(claim->holder);
 	return id && id != TUTTI__KEPT && id != TUTTI__ABANDONED && tutti__recover_if_dead(claim->reference->arena, id);
 }
 
 /*
- * Sleeps while the holder holds it. The mark makes the release wake somebody. After a tick, and before giving up, we
- * look: a killed holder has nobody else to tell of it.
+ * Sleeps while the holder holds it. The mark makes the release wake somebody. Where the same one holds it afterwards,
+ * we look whether it lives: a killed holder has nobody else to tell of it.
  */
 static tutti_err sleep_for_holder(const struct tutti__claim *claim, const struct tutti__waiting *waiting)
 {
@@ -87,15 +85,17 @@ static tutti_err sleep_for_holder(const struct tutti__claim *claim, const struct
 		return TUTTI_OK;
 	tutti_err err = tutti__wait_sleep(waiting, &holder->word, word | TUTTI__WAITERS);
 	if (tutti__holder_id(holder) == id)
-		take_from_the_dead(claim);
+		recover_holder(claim);
 	return err;
 }
 
 /* The end of waiting: false if there is something to take after all. */
 static bool is_held_by_the_living(const struct tutti__claim *claim, tutti_err reason, tutti_err *err)
 {
-	uint32_t word = load_acquire(&claim->holder->word);
-	if (take_from_the_dead(claim) || tutti__holder_is_free(claim->holder))
+	if (recover_holder(claim))
+		return false;
+	uint32_t word = load_acquire(&claim->holder->word), id = word & TUTTI__ID_MASK;
+	if (id == 0 || id == TUTTI__ABANDONED)
 		return false;
 	*err = fail_held(claim, word, reason);
 	return true;
@@ -121,7 +121,7 @@ tutti_err tutti__holder_wait(const struct tutti__claim *claim, uint32_t id, tutt
 	                                 .pauses = PAUSES,
 	                                 .context = holder,
 	                                 .deadline = tutti__deadline(timeout),
-	                                 .tick = FIRST_TICK};
+	                                 .tick = TICK};
 	tutti_err err, waited = TUTTI_OK;
 	uint32_t mark = 0;
 	while (!try_take(claim, id, mark, &err)) {
@@ -135,7 +135,6 @@ tutti_err tutti__holder_wait(const struct tutti__claim *claim, uint32_t id, tutt
 		if (tutti__wait_spin(&waiting, &holder->partner))
 			continue;
 		waited = sleep_for_holder(claim, &waiting);
-		waiting.tick = TICK;
 		mark = TUTTI__WAITERS; /* who woke us has cleared it, and others may sleep */
 	}
 	return err;

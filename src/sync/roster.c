@@ -48,8 +48,8 @@ static tutti_err chain_block(tutti_arena *arena, struct tutti__roster *roster)
 }
 
 /*
- * The first look is at one of the inline entries that the member's id chooses: members that wait in turn then keep to
- * entries of their own, and do not read the line that another one spins on.
+ * The first look is at one of the inline entries that the member's id chooses: members that wait in turn then write
+ * each an entry of its own, whose line stays with them.
  */
 static bool claim_own(struct tutti__roster *roster, uint32_t id, uint32_t *number)
 {

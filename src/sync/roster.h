@@ -4,7 +4,7 @@
  * own. Used by the condition and the barrier, which say what the states mean.
  *
  *     tutti__roster   3 entries, in the object; then 8 bytes: a block with 15 more, 0: none
- *     entry           member: whose it is, 0: nobody's; state: the futex word, 0: idle; poller; partner; arrival; a cache
+ *     entry           member: whose it is, 0: nobody's; state: the futex word, 0: idle; poller; partner; a cache
  *                     line each, so that who spins on one is not disturbed (measured: twice as fast)
  *
  * Valid: 1. a state other than idle has a member that is in (or dead and not yet recovered);
@@ -28,14 +28,12 @@ struct tutti__entry {
 	atomic_u32 member;
 	atomic_u32 state;
 	atomic_u32 poller; /* number of the member's handle whose descriptor tells of this wait, 0: none */
-	/* Of a condition's; they stay when the entry is given back. */
-	atomic_u32 partner; /* stamp of whoever notified it last */
-	atomic_u64 arrival; /* of its last wait */
+	atomic_u32 partner; /* of a condition's: stamp of whoever notified it last */
 	/* Of a barrier's party that waits in steps; its member's alone. */
 	atomic_u32 serial; /* its ticket's, 0: it waits in one call */
 	uint32_t generation; /* that it has arrived in */
 	bool has_arrived;
-	uint8_t reserved[31];
+	uint8_t reserved[39];
 };
 _Static_assert(sizeof(struct tutti__entry) == 64, "an entry is one cache line");
 

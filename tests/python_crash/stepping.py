@@ -54,10 +54,13 @@ def is_asleep(pid):
 
 def whereabouts(pid):
     """In which system call it stands, for somebody who looks for the reason; signals pending with it."""
-    with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
-        call = file.read().strip()
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        lines = [" ".join(line.split()) for line in file if line.startswith(("State", "Sig", "Shd", "Threads", "Tracer"))]
+    try:
+        with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+            call = file.read().strip()
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            lines = [" ".join(line.split()) for line in file if line.startswith(("State", "Sig", "Shd", "Threads"))]
+    except OSError as error:
+        return str(error)
     return f"system call {call}; {'; '.join(lines)}"
 
 

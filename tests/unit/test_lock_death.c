@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "os/atomics.h"
-#include "os/os.h"
 #include "support.h"
 
 struct scene {
@@ -65,31 +64,6 @@ static void the_next_is_told_that_the_holder_was_killed(void **state)
 	OK(tutti_lock_release(scene->lock));
 	/* Told once: the state was repaired. */
 	OK(tutti_lock_acquire(scene->lock, TUTTI_NOW));
-	OK(tutti_lock_release(scene->lock));
-	end_scene(scene, arena);
-}
-
-static struct tutti__os_calls real;
-static unsigned brief_sleeps;
-
-/* Some milliseconds, not a whole tick. */
-static int sleep_briefly(atomic_u32 *word, uint32_t expected, int64_t deadline)
-{
-	REQUIRE(deadline - tutti__os.clock_now() <= tutti_ms(10));
-	brief_sleeps++;
-	return real.futex_wait(word, expected, deadline);
-}
-
-static void who_waits_after_the_kill_hardly_waits(void **state)
-{
-	(void)state;
-	tutti_arena *arena = support_arena(0);
-	struct scene *scene = new_scene(arena);
-	support_kill(start_holder(scene));
-	real = tutti__os;
-	tutti__os.futex_wait = sleep_briefly;
-	EXPECT_TEXT(TUTTI_EOWNERDEAD, "gate", tutti_lock_acquire(scene->lock, tutti_seconds(5)));
-	assert_int_equal(brief_sleeps, 1);
 	OK(tutti_lock_release(scene->lock));
 	end_scene(scene, arena);
 }
@@ -332,7 +306,6 @@ int main(int argc, char **argv)
 		TEST(a_lock_that_cannot_be_repaired_is_abandoned_again),
 		TEST(the_next_is_told_that_the_holder_was_killed),
 		TEST(a_try_after_the_kill_gets_it_at_once),
-		TEST(who_waits_after_the_kill_hardly_waits),
 		TEST(looking_recovers_nothing),
 		TEST(who_is_told_and_killed_leaves_it_to_be_told_again),
 		TEST(a_death_is_told_of_with_handover_too),
