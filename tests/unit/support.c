@@ -36,9 +36,7 @@
 #endif
 #endif
 
-/* A hang is what lasts longer. The thread sanitizer makes everything ten times slower, and rings run side by side. */
-enum { PATIENCE = HAS_TSAN ? 3 : 1, TEST_SECONDS = 20 * PATIENCE, CHILD_SECONDS = 10 * PATIENCE };
-enum { MAX_CHILDREN = 256, MAX_SHARED = 16 };
+enum { MAX_CHILDREN = 256, MAX_SHARED = 16, CHILD_SECONDS = 10 };
 
 struct shared_range {
 	void *address;
@@ -170,7 +168,7 @@ int support_run(const char *group, const struct CMUnitTest *tests, size_t count,
 int support_setup(void **state)
 {
 	(void)state;
-	alarm(TEST_SECONDS);
+	alarm(SUPPORT_TEST_SECONDS);
 	tutti__identity_keep_reserve(); /* one descriptor of the process, for good: no leak of a test */
 	descriptors_before = support_descriptors();
 	return 0;
@@ -263,7 +261,7 @@ pid_t support_fork(void (*function)(void *context), void *context)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	alarm(TEST_SECONDS);
+	alarm(SUPPORT_TEST_SECONDS);
 	function(context);
 	exit(0);
 }

@@ -22,6 +22,8 @@
 
 #include "arena/context.h"
 
+enum { SUPPORT_TEST_SECONDS = 20 };
+
 #define KIBIBYTE ((size_t)1024)
 #define MEBIBYTE ((size_t)1024 * 1024)
 

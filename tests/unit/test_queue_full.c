@@ -58,10 +58,17 @@ static void a_full_arena_loses_nothing(size_t size)
 	end(arena, queue);
 }
 
+/* A test of its own: a hundred thousand of them take long under the thread sanitizer. */
+static void the_smallest_messages_can_be_drained_from_a_full_arena(void **state)
+{
+	(void)state;
+	a_full_arena_loses_nothing(sizes[0]);
+}
+
 static void small_messages_can_be_drained_from_a_full_arena(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 1; i < 4; i++)
 		a_full_arena_loses_nothing(sizes[i]);
 }
 
@@ -208,9 +215,13 @@ static void a_handler_in_the_middle_of_an_operation_is_told(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest queue_full[] = {
-		TEST(small_messages_can_be_drained_from_a_full_arena), TEST(large_messages_can_be_drained_from_a_full_arena),
-		TEST(copies_can_be_drained_from_a_full_arena),         TEST(another_member_can_drain_a_full_arena),
-		TEST(a_full_arena_refuses_objects_and_drafts),         TEST(a_stopped_putter_holds_up_nobody_beyond_his_time),
+		TEST(the_smallest_messages_can_be_drained_from_a_full_arena),
+		TEST(small_messages_can_be_drained_from_a_full_arena),
+		TEST(large_messages_can_be_drained_from_a_full_arena),
+		TEST(copies_can_be_drained_from_a_full_arena),
+		TEST(another_member_can_drain_a_full_arena),
+		TEST(a_full_arena_refuses_objects_and_drafts),
+		TEST(a_stopped_putter_holds_up_nobody_beyond_his_time),
 		TEST(a_handler_in_the_middle_of_an_operation_is_told),
 	};
 	return RUN_TESTS(queue_full);
