@@ -138,7 +138,7 @@ CASES = [
         Side("tutti", program(COPY, "tutti-fresh", MIB, 200, quick=("tutti-fresh", MIB, 50))),
         Side("memcpy", program(COPY, "fresh", MIB, 200, quick=("fresh", MIB, 50)))]),
     Case("latency awake", 9, 1, latency("awake", ("tutti", "tutti-word", "line", "lines", "slots"), 1000, 200)),
-    Case("latency asleep", 7, 1, latency("asleep", ("tutti", "futex"), 60, 10)),
+    Case("latency asleep", 21, 1, latency("asleep", ("tutti", "futex"), 60, 10)),
     Case("latency one CPU", 7, 1, latency("onecpu", ("tutti", "futex"), 200, 50)),
     Case("lock", 9, 1, [Side("tutti", program(LOCK, "tutti")), Side("mutex", program(LOCK, "mutex"))]),
     *(Case(f"sync, {ours}", 9, 1, [Side(ours, program(LOCK, ours)), Side(theirs, program(LOCK, theirs))])

@@ -185,7 +185,7 @@ static bool look_after_tick(const struct tutti__waiting *waiting)
 	return ready;
 }
 
-tutti_err tutti__wait_sleep(const struct tutti__waiting *waiting, atomic_u32 *word, uint32_t expected)
+HOT tutti_err tutti__wait_sleep(const struct tutti__waiting *waiting, atomic_u32 *word, uint32_t expected)
 {
 	struct tutti__slot *slot = tutti__slot_of(waiting->arena, load_relaxed(&waiting->arena->local->id));
 	int64_t now = tutti__os.clock_now();
@@ -210,7 +210,7 @@ tutti_err tutti__wait_sleep(const struct tutti__waiting *waiting, atomic_u32 *wo
 	return TUTTI_OK;
 }
 
-tutti_err tutti__wait_at(const struct tutti__waiting *waiting, struct tutti__wait_point *point)
+HOT tutti_err tutti__wait_at(const struct tutti__waiting *waiting, struct tutti__wait_point *point)
 {
 	if (tutti__wait_spin(waiting, &point->partner))
 		return TUTTI_OK;
@@ -229,7 +229,7 @@ tutti_err tutti__wait_at(const struct tutti__waiting *waiting, struct tutti__wai
 	return err;
 }
 
-void tutti__wake_slow(struct tutti__wait_point *point, struct tutti__wait_hints *hints)
+HOT void tutti__wake_slow(struct tutti__wait_point *point, struct tutti__wait_hints *hints)
 {
 	uint32_t word = load_acquire(&point->word);
 	if (!(word & 1) || is_fresh(load_relaxed(&hints->promise)) || is_fresh(load_relaxed(&hints->spinner)))

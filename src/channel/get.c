@@ -29,13 +29,13 @@ enum take_result { TAKEN, EMPTY, END_OF_ALL, TOO_BIG, NEEDS_ROOM, DRAINED };
  * moment; then the answer is wrong, and the caller, who looks again under the latch or
  * after a tick, does not mind. The memory itself is always there.
  */
-NO_THREAD_SANITIZER static bool has_entry(tutti_arena *arena, struct tutti__queue *shared)
+HOT NO_THREAD_SANITIZER static bool has_entry(tutti_arena *arena, struct tutti__queue *shared)
 {
 	return load_relaxed(tutti__header_at(arena, load_acquire(&shared->got.position))) != 0 ||
 	       (shared->is_joinable && load_acquire(&shared->given_back) && !TUTTI__BUG(46));
 }
 
-bool tutti__queue_is_ready(tutti_arena *arena, struct tutti__queue *shared)
+HOT bool tutti__queue_is_ready(tutti_arena *arena, struct tutti__queue *shared)
 {
 	return has_entry(arena, shared) || (load_acquire(&shared->is_shut) && !TUTTI__BUG(45));
 }
@@ -268,7 +268,7 @@ struct item_question {
 };
 
 /* Asks for the line behind the header's too: a message of 64 bytes lies on both, and they come at the same time. */
-static bool item_is_ready(void *context)
+HOT static bool item_is_ready(void *context)
 {
 	struct item_question *question = context;
 	const unsigned char *head = tutti__at(question->arena, load_relaxed(&question->shared->got.position));
@@ -285,7 +285,7 @@ static tutti_err fail_empty(tutti_queue *queue)
 	return tutti__fail_plain(TUTTI_EEMPTY, "nothing is in the queue. Wait longer, or put something.");
 }
 
-static tutti_err wait_for_item(tutti_queue *queue, int64_t deadline)
+HOT static tutti_err wait_for_item(tutti_queue *queue, int64_t deadline)
 {
 	struct item_question question = {queue->reference.arena, queue->shared};
 	struct tutti__waiting waiting = {.arena = question.arena,
@@ -303,7 +303,7 @@ static tutti_err wait_for_item(tutti_queue *queue, int64_t deadline)
 }
 
 /* After a get that had waited: what is left behind needs another sleeper, as this one may have stood for several puts. */
-static void pass_on(tutti_queue *queue)
+HOT static void pass_on(tutti_queue *queue)
 {
 	tutti__promise_kept(&queue->shared->item_hints);
 	if (has_entry(queue->reference.arena, queue->shared))
@@ -320,13 +320,13 @@ static void announce_room(tutti_arena *arena, struct tutti__queue *shared)
 	tutti__ring(arena, &shared->room_pollable);
 }
 
-static void announce_taken(tutti_queue *queue)
+HOT static void announce_taken(tutti_queue *queue)
 {
 	announce_room(queue->reference.arena, queue->shared);
 	tutti__count_operation(queue->reference.arena);
 }
 
-static tutti_err answer(tutti_queue *queue, enum take_result result, const struct request *request)
+HOT static tutti_err answer(tutti_queue *queue, enum take_result result, const struct request *request)
 {
 	const char *name = queue->shared->object.name;
 	switch (result) {
@@ -346,8 +346,8 @@ static tutti_err answer(tutti_queue *queue, enum take_result result, const struc
 }
 
 /* What take_quickly() could not do, and waiting. */
-__attribute__((noinline)) static tutti_err get_patiently(tutti_queue *queue, uint32_t id, struct request *request,
-                                                         tutti_time timeout)
+HOT __attribute__((noinline)) static tutti_err get_patiently(tutti_queue *queue, uint32_t id, struct request *request,
+                                                             tutti_time timeout)
 {
 	tutti_err err;
 	enum take_result result = EMPTY;
@@ -370,7 +370,7 @@ __attribute__((noinline)) static tutti_err get_patiently(tutti_queue *queue, uin
 	return answer(queue, result, request);
 }
 
-static tutti_err get(tutti_queue *queue, struct request *request, tutti_time timeout)
+HOT static tutti_err get(tutti_queue *queue, struct request *request, tutti_time timeout)
 {
 	tutti_err err;
 	uint32_t id = tutti__use(&queue->reference, &err);
@@ -392,7 +392,7 @@ static void drop_unused_room(tutti_arena *arena, struct request *request)
 	request->buffer = NULL;
 }
 
-tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time timeout)
+HOT tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time timeout)
 {
 	tutti_arena *arena = queue->reference.arena;
 	struct request request = {0};
@@ -440,7 +440,7 @@ __attribute__((noinline)) static void copy_out(tutti_queue *queue, const struct 
 	tutti__block_free(arena, request->block);
 }
 
-tutti_err tutti_queue_get_into(tutti_queue *queue, void *buffer, size_t capacity, size_t *size, tutti_time timeout)
+HOT tutti_err tutti_queue_get_into(tutti_queue *queue, void *buffer, size_t capacity, size_t *size, tutti_time timeout)
 {
 	struct request request = {.copy = true, .buffer = buffer, .capacity = capacity};
 	tutti_err err = get(queue, &request, timeout);

@@ -331,7 +331,7 @@ static enum append_result append_some(tutti_arena *arena, struct tutti__queue *s
  * The common case at one go: one small message of a queue that is not joinable, a free latch, room in the tail
  * segment. False: nothing was done, and the general way finds out why.
  */
-static bool put_quickly(tutti_queue *queue, uint32_t id, const tutti_view *message, uint32_t encoding)
+HOT static bool put_quickly(tutti_queue *queue, uint32_t id, const tutti_view *message, uint32_t encoding)
 {
 	uint64_t no_segment = 0;
 	tutti_arena *arena = queue->reference.arena;
@@ -563,7 +563,7 @@ tutti_err tutti_queue_put_with(tutti_queue *queue, const tutti_view *parts, size
 	return err ? err : put_large(queue, &letter, carried, carried_count, timeout);
 }
 
-tutti_err tutti_queue_put(tutti_queue *queue, const void *data, size_t size, tutti_time timeout)
+HOT tutti_err tutti_queue_put(tutti_queue *queue, const void *data, size_t size, tutti_time timeout)
 {
 	tutti_view message = {data, size};
 	return put_view(queue, &message, TUTTI_RAW, timeout);

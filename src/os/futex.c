@@ -11,27 +11,28 @@
 #include "os/identity.h"
 #include "os/os.h"
 
-static int64_t clock_now(void)
+HOT static int64_t clock_now(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static int futex_wait(atomic_u32 *word, uint32_t expected, int64_t deadline)
+HOT static int futex_wait(atomic_u32 *word, uint32_t expected, int64_t deadline)
 {
 	struct timespec until = {.tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
 	/* WAIT_BITSET takes an absolute time, so that an interrupted wait does not grow. Not PRIVATE: the word is shared. */
 	struct tutti__sleep sleep = tutti__sleep_begin();
 	long rc = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, deadline == INT64_MAX ? NULL : &until, NULL,
 	                  FUTEX_BITSET_MATCH_ANY);
+	__builtin_prefetch(word, 1); /* out of the caches, and its page out of the tables: it comes while we return */
 	tutti__sleep_end(sleep);
 	if (rc == 0 || errno == EAGAIN)
 		return 0;
 	return errno;
 }
 
-static int futex_wake(atomic_u32 *word, int count)
+HOT static int futex_wake(atomic_u32 *word, int count)
 {
 	return (int)syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }

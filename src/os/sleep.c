@@ -19,10 +19,10 @@ struct tutti__sleep tutti__sleep_begin(void)
 	return (struct tutti__sleep){found, found && found->before ? found->before() : NULL};
 }
 
-void tutti__sleep_end(struct tutti__sleep sleep)
+void tutti__sleep_end_with(struct tutti__sleep sleep)
 {
 	int error_number = errno;
-	if (sleep.hooks && sleep.hooks->after)
+	if (sleep.hooks->after)
 		sleep.hooks->after(sleep.given);
 	errno = error_number;
 }
