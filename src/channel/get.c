@@ -5,6 +5,7 @@
 
 #include "channel/joinable.h"
 #include "channel/queue.h"
+#include "os/copy.h"
 #include "os/seeded_bug.h"
 
 /* What a getter wants, and what it got. */
@@ -100,7 +101,7 @@ static ALWAYS_INLINE enum take_result take_inline(tutti_arena *arena, uint64_t h
 	if (!request->copy && request->room == 0)
 		return NEEDS_ROOM;
 	if (request->size)
-		memcpy(request->copy ? request->buffer : tutti__at(arena, request->room), payload, request->size);
+		copy_few(request->copy ? request->buffer : tutti__at(arena, request->room), payload, request->size);
 	if (request->claim && !TUTTI__BUG(43))
 		note_claim(request, payload);
 	return TAKEN;

@@ -5,6 +5,7 @@
 #include "channel/letter.h"
 #include "channel/parcel.h"
 #include "channel/queue.h"
+#include "os/copy.h"
 #include "os/seeded_bug.h"
 
 /* Why an entry did not go in. */
@@ -47,13 +48,13 @@ static ALWAYS_INLINE void copy_beyond_line(unsigned char *payload, const struct 
 	}
 	uint64_t first = beside_header(payload, letter);
 	if (letter->size > first)
-		memcpy(payload + first, (const unsigned char *)letter->parts->data + first, letter->size - first);
+		copy_few(payload + first, (const unsigned char *)letter->parts->data + first, letter->size - first);
 }
 
 static ALWAYS_INLINE void copy_beside_header(unsigned char *payload, const struct tutti__letter *letter)
 {
 	if (letter->count == 1 && letter->size)
-		memcpy(payload, letter->parts->data, beside_header(payload, letter));
+		copy_few(payload, letter->parts->data, beside_header(payload, letter));
 }
 
 static bool is_bounded(const struct tutti__queue *shared)
