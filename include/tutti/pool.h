@@ -40,6 +40,7 @@ typedef struct tutti_pool_options {
 	const int32_t *retry_on; /* error codes of tutti_task_fail() that use up retries too; TUTTI_ANY_CODE: all */
 	size_t retry_on_count; /* at most 8 */
 	tutti_time task_timeout; /* a task that runs longer has its worker killed and counts as a death; 0: none */
+	bool own_workers; /* the caller starts them: <tutti/worker.h> */
 } tutti_pool_options;
 
 /* What a task gave. Release it when done. */
@@ -48,6 +49,7 @@ typedef struct tutti_result {
 	int32_t code; /* of tutti_task_fail(); of a death: the signal, or minus the exit code */
 	const char *text; /* "" or what went wrong, with task and pid; valid until released */
 	tutti_view view; /* the result's bytes, valid until released */
+	uint32_t encoding; /* what they are: a tutti_encoding; of a task in C: TUTTI_RAW */
 	uint64_t index; /* place in the inputs of a map; 0 for a future */
 	unsigned runs; /* how often it was started */
 	int pid; /* of the worker that ran it last, 0 if none */
@@ -95,6 +97,9 @@ TUTTI_API void tutti_pool_close(tutti_pool *pool);
 /* Runs what was submitted, up to `timeout`, and takes no more. TUTTI_ETIMEDOUT, TUTTI_EINTR. Close it afterwards. */
 TUTTI_API tutti_err tutti_pool_drain(tutti_pool *pool, tutti_time timeout);
 
+/* Cancels what has not started; the pool goes on. */
+TUTTI_API void tutti_pool_cancel_waiting(tutti_pool *pool);
+
 /* Kills the workers at once; waiting tasks fail as cancelled, running ones as died. Close it afterwards. */
 TUTTI_API tutti_err tutti_pool_kill(tutti_pool *pool);
 
@@ -112,11 +117,20 @@ TUTTI_API tutti_err tutti_pool_submit(tutti_pool *pool, tutti_future **future, c
 TUTTI_API tutti_err tutti_future_wait(tutti_future *future, tutti_time timeout);
 
 /*
+ * Waits until one of several futures of one pool is done, in the order of their submission the first that is; `*done`
+ * is its place. TUTTI_ETIMEDOUT, TUTTI_EINTR. TUTTI_EINVAL: there are none.
+ */
+TUTTI_API tutti_err tutti_future_wait_any(tutti_future *const *futures, size_t count, size_t *done, tutti_time timeout);
+
+/*
  * Waits and gives the result, once: it then belongs to `result`. The return value is that of
  * the waiting (TUTTI_OK, TUTTI_ETIMEDOUT, TUTTI_EINTR; TUTTI_EINVAL: taken before); how the
  * task went is in `result->err`.
  */
 TUTTI_API tutti_err tutti_future_get(tutti_future *future, tutti_result *result, tutti_time timeout);
+
+/* Whether it has started: it runs, or is done. Never waits. */
+TUTTI_API bool tutti_future_has_started(const tutti_future *future);
 
 /* Cancels it if it has not started. TUTTI_EBUSY: it runs or is done. */
 TUTTI_API tutti_err tutti_future_cancel(tutti_future *future);

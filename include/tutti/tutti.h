@@ -27,5 +27,6 @@
 #include <tutti/task.h>
 #include <tutti/wait.h>
 #include <tutti/waitset.h>
+#include <tutti/worker.h>
 
 #endif

@@ -40,7 +40,12 @@
 	X(joinable_queue_type)                                                                                             \
 	X(simple_queue_type)                                                                                               \
 	X(pipe_type)                                                                                                       \
-	X(connection_type)
+	X(connection_type)                                                                                                 \
+	X(timeout_error) /* multiprocessing.TimeoutError */                                                                \
+	X(pool_type)                                                                                                       \
+	X(task_type)                                                                                                       \
+	X(stream_type)                                                                                                     \
+	X(worker_type)
 
 struct py_call;
 
@@ -94,7 +99,11 @@ int py_add_object(PyObject *module, const char *name, PyObject *value);
 	X(messages)                                                                                                        \
 	X(queues)                                                                                                          \
 	X(pipes)                                                                                                           \
-	X(connections)
+	X(connections)                                                                                                     \
+	X(pool)                                                                                                            \
+	X(task)                                                                                                            \
+	X(stream)                                                                                                          \
+	X(worker)
 #define PY_PART_DECLARATION(name) int py_add_##name(PyObject *module);
 PY_PARTS(PY_PART_DECLARATION)
 #undef PY_PART_DECLARATION

@@ -8,6 +8,7 @@ without making another one hang. What is not rebuilt here comes from the standar
 from __future__ import annotations
 
 import sys as _sys
+from typing import Any as _Any
 
 from tutti import context as context
 from tutti._tutti import AbandonedLockError, Error, ShutDown, StaleHandleError, __version__
@@ -21,7 +22,20 @@ globals().update(
     (name, getattr(context._default_context, name)) for name in _methods if name not in globals()
 )
 
-__all__ = sorted({*_methods, "AbandonedLockError", "Error", "ShutDown", "StaleHandleError"})
+__all__ = sorted({*_methods, "AbandonedLockError", "Error", "ProcessPoolExecutor", "ShutDown", "StaleHandleError", "WorkerDied"})
+
+# What needs concurrent.futures, which takes as long to import as all the rest, is imported when it is asked for.
+_FUTURES = ("ProcessPoolExecutor", "WorkerDied")
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _FUTURES:
+        from tutti import futures
+
+        globals().update((late, getattr(futures, late)) for late in _FUTURES)
+        return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 SUBDEBUG = 5
 SUBWARNING = 25

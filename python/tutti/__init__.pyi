@@ -4,7 +4,6 @@ from multiprocessing import (
     AuthenticationError as AuthenticationError,
     BufferTooShort as BufferTooShort,
     Manager as Manager,
-    Pool as Pool,
     ProcessError as ProcessError,
     RawArray as RawArray,
     RawValue as RawValue,
@@ -22,7 +21,7 @@ from multiprocessing import (
     set_executable as set_executable,
     set_forkserver_preload as set_forkserver_preload,
 )
-from typing import Literal, overload
+from typing import Any, Callable, Literal, overload
 
 from tutti import context as context
 from tutti import synchronize as synchronize
@@ -35,6 +34,8 @@ from tutti._tutti import (
 )
 from tutti.connection import PipeEnd
 from tutti.context import Process as Process
+from tutti.futures import ProcessPoolExecutor as ProcessPoolExecutor, WorkerDied as WorkerDied
+from tutti.pool import Pool as _Pool
 from tutti.queues import JoinableQueue as JoinableQueue, Queue as Queue, SimpleQueue as SimpleQueue
 from tutti.synchronize import (
     Barrier as Barrier,
@@ -63,6 +64,7 @@ __all__ = [
     "Pool",
     "Process",
     "ProcessError",
+    "ProcessPoolExecutor",
     "Queue",
     "RLock",
     "RawArray",
@@ -73,6 +75,7 @@ __all__ = [
     "StaleHandleError",
     "TimeoutError",
     "Value",
+    "WorkerDied",
     "active_children",
     "allow_connection_pickling",
     "cpu_count",
@@ -90,6 +93,14 @@ __all__ = [
     "set_start_method",
 ]
 
+def Pool(
+    processes: int | None = None,
+    initializer: Callable[..., object] | None = None,
+    initargs: Any = (),
+    maxtasksperchild: int | None = None,
+    *,
+    name: str | None = None,
+) -> _Pool: ...
 def Pipe(duplex: bool = True, *, name: str | None = None) -> tuple[PipeEnd, PipeEnd]: ...
 
 SUBDEBUG: int

@@ -79,6 +79,20 @@ class _Objects(standard.BaseContext):
         """Returns two connection objects connected by a pipe"""
         return connection.Pipe(duplex, name=name)
 
+    def Pool(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Any = (),
+        maxtasksperchild: int | None = None,
+        *,
+        name: str | None = None,
+    ) -> Any:
+        """Returns a process pool object"""
+        from tutti.pool import Pool
+
+        return Pool(processes, initializer, initargs, maxtasksperchild, self.get_context(), name=name)
+
     def get_context(self, method: str | None = None) -> Any:
         if method is None:
             return super().get_context()

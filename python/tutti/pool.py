@@ -1,9 +1,441 @@
 # SPDX-License-Identifier: MIT
-"""multiprocessing.pool, as it is."""
+"""Pools of processes, with the names and signatures of multiprocessing.pool.
 
-import multiprocessing.pool
-import sys
-from multiprocessing.pool import *
-from multiprocessing.pool import __all__ as __all__
+What is scheduled is scheduled in the arena: a submitted call is copied there, a free worker takes it, and its result
+is there for whoever waits for that call. A worker that is killed costs the call that it ran, which fails with
+WorkerDied or is run again (``retries=``); another worker takes its place. Nothing hangs.
+"""
 
-sys.modules[__name__] = multiprocessing.pool
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+import os
+import threading
+import time
+import types
+import warnings
+import weakref
+from multiprocessing import util
+from multiprocessing.context import TimeoutError
+from multiprocessing.pool import (  # type: ignore[attr-defined]
+    CLOSE,
+    INIT,
+    RUN,
+    TERMINATE,
+    ExceptionWithTraceback,
+    MaybeEncodingError,
+    RemoteTraceback,
+    ThreadPool,
+)
+from typing import Any, Callable, Iterable, Iterator
+
+from tutti import _tutti, _workers
+from tutti._outcomes import WorkerDied
+
+__all__ = ["Pool", "ThreadPool", "WorkerDied"]
+
+_NAMES = itertools.count(1)
+_WINDOW = 4096  # tasks under way of an iterator that does not say how many inputs it has
+_PAUSE = 0.01  # seconds between looks of the thread that calls callbacks
+_LONG_PAUSE = 0.2  # the same where it is woken by what it waits for, but for what comes to that
+
+
+class AsyncResult(_tutti.Task):
+    """The result of one call."""
+
+    __class_getitem__: Any = classmethod(types.GenericAlias)
+
+
+ApplyResult = AsyncResult
+
+
+class IMapIterator(_tutti.Stream):
+    """Results one after the other, in the order of the inputs or as they come.
+
+    A call that failed raises here, in its place; the next one can be asked for all the same.
+    """
+
+
+IMapUnorderedIterator = IMapIterator
+
+
+class MapResult:
+    """The results of many calls, all at once."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._values: list[Any] = []
+        self._errors: list[BaseException] = []
+        self._complete = False
+        self._turn = threading.Lock()
+
+    def _collect(self, timeout: float | None) -> bool:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self._turn.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+            return self._complete
+        try:
+            if not self._complete:
+                left = None if deadline is None else deadline - time.monotonic()
+                self._complete = self._collect_with_inputs(left)
+            return self._complete
+        finally:
+            self._turn.release()
+
+    def _collect_with_inputs(self, timeout: float | None) -> bool:
+        try:
+            return self._stream._collect(self._values, self._errors, timeout)  # type: ignore[no-any-return]
+        except Exception as error:  # of the inputs' iterator
+            self._errors.insert(0, error)
+            return True
+
+    def get(self, timeout: float | None = None) -> list[Any]:
+        """The list of results; or the exception of the first call that failed, when all have ended."""
+        if not self._collect(timeout):
+            raise TimeoutError
+        if self._errors:
+            raise self._errors[0]
+        return self._values
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Waits until all are done, or for so many seconds."""
+        self._collect(timeout)
+
+    def ready(self) -> bool:
+        """Whether all are done."""
+        return self._complete or (self._stream._is_done() and self._collect(None))
+
+    def successful(self) -> bool:
+        """Whether all are done without an exception. ValueError: they are not done."""
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return not self._errors
+
+    __class_getitem__: Any = classmethod(types.GenericAlias)
+
+
+# --- callbacks ------------------------------------------------------------------------------------------------
+
+
+def _call_back(result: Any, callback: Any, error_callback: Any) -> None:
+    try:
+        value = result.get()
+    except Exception as error:
+        if error_callback is not None:
+            error_callback(error)
+        return
+    if callback is not None:
+        callback(value)
+
+
+def _report_errors(call: Callable[[], object]) -> None:
+    """What a callback raises is printed, and the others are called all the same."""
+    try:
+        call()
+    except BaseException as error:
+        _workers.report(error)
+
+
+class _Callbacks:
+    """Calls what is to be called when a result is there, in a thread that lives while there is such a result."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._waiting: list[tuple[Any, Callable[[], object]]] = []
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, result: Any, callback: Any, error_callback: Any, finish: Any = None) -> None:
+        with self._lock:
+            self._waiting.append((result, finish or functools.partial(_call_back, result, callback, error_callback)))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="tutti-callbacks", daemon=True)
+                self._thread.start()
+
+    def watch(self, future: Any) -> None:
+        """Has the ``_finish`` of a future called when its task is done."""
+        self.add(future._task, None, None, future._finish)
+
+    def _first(self) -> list[tuple[Any, Callable[[], object]]]:
+        """The oldest ones: calls start in the order of their submission. Empty: the thread ends."""
+        with self._lock:
+            if not self._waiting:
+                self._thread = None
+            return self._waiting[:64]
+
+    def _run(self) -> None:
+        while entries := self._first():
+            done = [entry for entry in entries if entry[0].ready()]
+            for entry in done:
+                with self._lock:
+                    self._waiting.remove(entry)
+                _report_errors(entry[1])
+            if not done:
+                self._wait(entries)
+
+    def _wait(self, entries: list[tuple[Any, Callable[[], object]]]) -> None:
+        tasks = [entry[0] for entry in entries if isinstance(entry[0], _tutti.Task)]
+        others = len(tasks) < len(entries)
+        if tasks:
+            self._pool._wait_any(tasks, _PAUSE if others else _LONG_PAUSE)
+        else:
+            entries[0][0].wait(_PAUSE)
+
+    def join(self) -> None:
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+
+# --- the pool -------------------------------------------------------------------------------------------------
+
+
+def _whole(value: Any, name: str) -> int:
+    number = operator.index(value)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1")
+    return number
+
+
+class Pool(_tutti.Pool):
+    """A pool of processes that run calls.
+
+    ``processes``: how many; None: as many as this process may use CPUs. Each runs ``initializer(*initargs)`` first, and
+    ends after ``maxtasksperchild`` calls (None: never), when another one takes its place.
+    """
+
+    @staticmethod
+    def Process(ctx: Any, *args: Any, **keywords: Any) -> Any:
+        return ctx.Process(*args, **keywords)
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        from tutti.context import _default_context
+
+        self._state = INIT
+        self._processes = _workers.default_count() if processes is None else operator.index(processes)
+        if self._processes < 1:
+            raise ValueError("Number of processes must be at least 1")
+        if maxtasksperchild is not None and not (isinstance(maxtasksperchild, int) and maxtasksperchild > 0):
+            raise ValueError("maxtasksperchild must be a positive int or None")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        self._ctx = context or _default_context.get_context()
+        self._callbacks = _Callbacks(weakref.proxy(self))
+        self._streams: list[Any] = []  # those whose inputs are not all in
+        self._pid = os.getpid()
+        self._open(
+            self._processes, name or f"pool-{next(_NAMES)}", AsyncResult, IMapIterator, maxtasksperchild is not None
+        )
+        task = (initializer, tuple(initargs), maxtasksperchild or 0)
+        self._crew = _workers.Crew(self._ctx, self._processes, task)
+        try:
+            self._crew.start(self)
+        except BaseException:
+            self._end_now()
+            raise
+        # Before the processes that are no daemons are joined at the interpreter's exit.
+        self._finalizer: Any = util.Finalize(self, type(self)._end_crew, (self._crew,), exitpriority=15)
+        self._state = RUN
+
+    @property
+    def _pool(self) -> list[Any]:
+        return [worker for worker in self._crew.processes if worker is not None]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={len(self._pool)}>"
+
+    def __reduce__(self) -> Any:
+        raise NotImplementedError("pool objects cannot be passed between processes or pickled")
+
+    def _check_running(self) -> None:
+        if self._state != RUN:
+            raise ValueError("Pool not running")
+
+    # --- called by the core ---
+
+    def _tend(self) -> None:
+        if self._state != TERMINATE:
+            self._crew.tend(self)
+
+    def _watch(self, result: Any, callback: Any, error_callback: Any) -> None:
+        if callback is not None or error_callback is not None:
+            self._callbacks.add(result, callback, error_callback)
+
+    # --- one call ---
+
+    def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Any = {}) -> Any:
+        """``func(*args, **kwds)`` in a worker."""
+        return self.apply_async(func, args, kwds).get()
+
+    # --- many calls ---
+
+    def _results(
+        self, func: Any, iterable: Any, star: bool, chunksize: int, window: int, ordered: bool, options: Any
+    ) -> Any:
+        values = options.pop("return_exceptions", False)
+        retries, timeout = options.pop("retries", 0), options.pop("task_timeout", None)
+        if options:
+            raise TypeError(f"unexpected keyword argument {next(iter(options))!r}")
+        stream = self._stream(func, iterable, star, chunksize, window, ordered, values, retries, timeout)
+        if window:
+            self._streams = [known for known in self._streams if not known._feed(False)]
+            self._streams.append(stream)
+        return stream
+
+    def _map(
+        self,
+        func: Any,
+        iterable: Any,
+        star: bool,
+        chunksize: int | None,
+        callback: Any,
+        error_callback: Any,
+        options: dict[str, Any],
+    ) -> MapResult:
+        self._check_running()
+        if not hasattr(iterable, "__len__"):
+            iterable = list(iterable)
+        if chunksize is None:
+            chunksize, extra = divmod(len(iterable), self._processes * 4)
+            chunksize += bool(extra)
+        result = MapResult(self._results(func, iterable, star, chunksize or 1, 0, True, options))
+        self._watch(result, callback, error_callback)
+        return result
+
+    def map(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None, **options: Any
+    ) -> list[Any]:
+        """``[func(item) for item in iterable]``.
+
+        ``retries=``: further runs after the death of a worker; ``task_timeout=``: seconds that a chunk may take;
+        ``return_exceptions=True``: what failed has its exception in its place.
+        """
+        return self._map(func, iterable, False, chunksize, None, None, options).get()
+
+    def starmap(
+        self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None, **options: Any
+    ) -> list[Any]:
+        """``[func(*item) for item in iterable]``. Options: as for map."""
+        return self._map(func, iterable, True, chunksize, None, None, options).get()
+
+    def map_async(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        **options: Any,
+    ) -> MapResult:
+        """map, without waiting."""
+        return self._map(func, iterable, False, chunksize, callback, error_callback, options)
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        **options: Any,
+    ) -> MapResult:
+        """starmap, without waiting."""
+        return self._map(func, iterable, True, chunksize, callback, error_callback, options)
+
+    def _imap(self, func: Any, iterable: Any, chunksize: int, ordered: bool, options: dict[str, Any]) -> Iterator[Any]:
+        self._check_running()
+        if chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
+        buffersize = options.pop("buffersize", None)
+        if buffersize is not None:
+            window = max(1, _whole(buffersize, "buffersize") // chunksize)
+        else:
+            window = 0 if hasattr(iterable, "__len__") else _WINDOW
+        return self._results(func, iterable, False, chunksize, window, ordered, options)  # type: ignore[no-any-return]
+
+    def imap(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1, **options: Any
+    ) -> Iterator[Any]:
+        """The results of ``func`` in the order of the inputs, as they become known.
+
+        ``buffersize=``: how many inputs are taken ahead of the results. Other options: as for map.
+        """
+        return self._imap(func, iterable, chunksize, True, options)
+
+    def imap_unordered(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1, **options: Any
+    ) -> Iterator[Any]:
+        """imap, each result as soon as it is there."""
+        return self._imap(func, iterable, chunksize, False, options)
+
+    # --- the end ---
+
+    def close(self) -> None:
+        """Takes no more calls. What was submitted is run."""
+        if self._state == RUN:
+            self._state = CLOSE
+            self._refuse_more()
+
+    def join(self) -> None:
+        """Waits until everything that was submitted has been run, read or not, and the workers have ended."""
+        if self._state == RUN:
+            raise ValueError("Pool is still running")
+        if self._state not in (CLOSE, TERMINATE):
+            raise ValueError("In unknown state")
+        if self._state == CLOSE:
+            self._run_to_the_end()
+        self._callbacks.join()
+
+    def _run_to_the_end(self) -> None:
+        while self._streams:  # one that another thread reads at this moment is fed by that
+            self._streams = [stream for stream in self._streams if not stream._feed(True)]
+            if self._streams:
+                time.sleep(_PAUSE)
+        try:
+            self._drain()
+            self._crew.join(self)
+        except _tutti.Error:  # it is broken: who asks for a result is told why
+            self._crew.kill(self)
+        self._state = TERMINATE
+        self._finalizer.cancel()
+        self._close()
+
+    def terminate(self) -> None:
+        """Ends the workers at once. Calls that wait fail as cancelled, those that run with WorkerDied."""
+        if self._state != TERMINATE:
+            self._end_now()
+
+    def _end_now(self) -> None:
+        self._state = TERMINATE
+        self._refuse_more()
+        self._stop()
+        self._crew.kill(self)
+        if hasattr(self, "_finalizer"):
+            self._finalizer.cancel()
+        self._close()
+
+    @staticmethod
+    def _end_crew(crew: _workers.Crew) -> None:
+        """At the interpreter's exit, or when the pool was dropped."""
+        crew.abandon()
+
+    def __enter__(self) -> Pool:
+        self._check_running()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.terminate()
+
+    def __del__(self, warn: Any = warnings.warn, running: Any = RUN, getpid: Any = os.getpid) -> None:
+        if getattr(self, "_state", None) == running and getpid() == self._pid:
+            warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)

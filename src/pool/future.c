@@ -5,8 +5,26 @@
 
 struct tutti_future {
 	tutti_pool *pool;
-	uint64_t job; /* 0: its result was taken */
+	atomic_u64 job; /* 0: its result was taken, perhaps by another thread while we wait */
 };
+
+tutti_err tutti__future_order(tutti_pool *pool, tutti_future **result, struct tutti__order *order)
+{
+	tutti_future *future = malloc(sizeof *future);
+	if (!future)
+		return tutti__fail(TUTTI_ENOMEM, "no memory for a future");
+	future->pool = pool;
+	uint64_t job;
+	tutti_err err = tutti__pool_order(pool, order, &job);
+	if (err) {
+		free(future);
+		return err;
+	}
+	store_relaxed(&future->job, job);
+	tutti__pool_hold(pool);
+	*result = future;
+	return TUTTI_OK;
+}
 
 tutti_err tutti_pool_submit(tutti_pool *pool, tutti_future **result, const char *task, tutti_view input)
 {
@@ -14,26 +32,17 @@ tutti_err tutti_pool_submit(tutti_pool *pool, tutti_future **result, const char 
 	tutti_err err = tutti__pool_find_task(task, &hash);
 	if (err)
 		return err;
-	tutti_future *future = malloc(sizeof *future);
-	if (!future)
-		return tutti__fail(TUTTI_ENOMEM, "no memory for a future");
-	future->pool = pool;
-	err = tutti__pool_submit(pool, hash, input, 0, &future->job);
-	if (err) {
-		free(future);
-		return err;
-	}
-	tutti__pool_hold(pool);
-	*result = future;
-	return TUTTI_OK;
+	struct tutti__order order = tutti__pool_default_order(pool, hash, &input, 0);
+	return tutti__future_order(pool, result, &order);
 }
 
 tutti_err tutti_future_wait(tutti_future *future, tutti_time timeout)
 {
 	tutti_pool *pool = future->pool;
-	if (future->job == 0)
+	uint64_t offset = load_relaxed(&future->job);
+	if (offset == 0)
 		return TUTTI_OK;
-	struct tutti__job *job = tutti__job_at(pool->arena, future->job);
+	struct tutti__job *job = tutti__job_at(pool->arena, offset);
 	if (tutti__job_is_done(job))
 		return TUTTI_OK;
 	int64_t deadline = tutti__deadline(timeout);
@@ -54,22 +63,87 @@ tutti_err tutti_future_wait(tutti_future *future, tutti_time timeout)
 	return TUTTI_OK;
 }
 
+struct choice {
+	tutti_future *const *futures;
+	size_t count, done;
+};
+
+static bool is_done(const tutti_future *future)
+{
+	uint64_t job = load_relaxed(&future->job);
+	return job == 0 || tutti__job_is_done(tutti__job_at(future->pool->arena, job));
+}
+
+static bool find_done(struct choice *choice, size_t limit)
+{
+	for (choice->done = 0; choice->done < limit; choice->done++)
+		if (is_done(choice->futures[choice->done]))
+			return true;
+	return false;
+}
+
+/*
+ * Jobs start in the order of their submission, so each worker passes over one at most: the first that is done is
+ * among so many. One that was run again may be done later than others; that is seen at the latest after a tick.
+ */
+static bool has_done(void *context)
+{
+	struct choice *choice = context;
+	size_t limit = choice->futures[0]->pool->shared->worker_count + 1;
+	return find_done(choice, limit < choice->count ? limit : choice->count);
+}
+
+tutti_err tutti_future_wait_any(tutti_future *const *futures, size_t count, size_t *done, tutti_time timeout)
+{
+	struct choice choice = {futures, count, 0};
+	if (count == 0)
+		return tutti__fail_plain(TUTTI_EINVAL, "there is no future to wait for.");
+	tutti_pool *pool = futures[0]->pool;
+	int64_t deadline = tutti__deadline(timeout);
+	tutti_err err = TUTTI_OK;
+	if (timeout <= 0)
+		tutti__pool_tend_now_and_then(pool);
+	while (!find_done(&choice, count)) {
+		if (err == TUTTI_ETIMEDOUT || timeout <= 0)
+			return tutti__fail_plain(TUTTI_ETIMEDOUT, "none of the tasks is done yet. Wait longer, or cancel them.");
+		err = tutti__pool_check(pool);
+		if (!err)
+			err = tutti__pool_wait(pool, has_done, &choice, NULL, deadline, 0);
+		if (err == TUTTI_EINTR && !find_done(&choice, count))
+			return tutti__fail_plain(err, "a signal handler ran while waiting for a task. Wait again.");
+		if (err && err != TUTTI_ETIMEDOUT && err != TUTTI_EINTR)
+			return err;
+	}
+	*done = choice.done;
+	return TUTTI_OK;
+}
+
 tutti_err tutti_future_get(tutti_future *future, tutti_result *result, tutti_time timeout)
 {
 	*result = (tutti_result){.text = ""};
-	if (future->job == 0)
-		return tutti__fail(TUTTI_EINVAL, "this future's result was taken before.");
 	tutti_err err = tutti_future_wait(future, timeout);
 	if (err)
 		return err;
-	tutti__job_read(future->pool->arena, future->job, result);
-	future->job = 0;
+	uint64_t job = atomic_exchange_explicit(&future->job, 0, memory_order_relaxed);
+	if (job == 0)
+		return tutti__fail(TUTTI_EINVAL, "this future's result was taken before.");
+	tutti__job_read(future->pool->arena, job, result);
 	return TUTTI_OK;
+}
+
+bool tutti_future_has_started(const tutti_future *future)
+{
+	uint64_t job = load_relaxed(&future->job);
+	if (job == 0)
+		return true;
+	uint64_t state = load_acquire(&tutti__job_at(future->pool->arena, job)->state);
+	return tutti__job_status(state) != TUTTI__JOB_PENDING;
 }
 
 tutti_err tutti_future_cancel(tutti_future *future)
 {
-	if (future->job && tutti__pool_cancel(future->pool, future->job, "the task was cancelled before it started"))
+	uint64_t job = load_relaxed(&future->job);
+	if (job && tutti__pool_cancel(future->pool, job, "the task was cancelled before it started"))
 		return TUTTI_OK;
 	return tutti__fail(TUTTI_EBUSY, "the task has started and cannot be cancelled any more.");
 }
@@ -78,8 +152,9 @@ void tutti_future_close(tutti_future *future)
 {
 	if (!future)
 		return;
-	if (future->job)
-		tutti__pool_drop(future->pool, future->job);
+	uint64_t job = load_relaxed(&future->job);
+	if (job)
+		tutti__pool_drop(future->pool, job);
 	tutti__pool_release(future->pool);
 	free(future);
 }

@@ -5,53 +5,28 @@
 
 #include "pool/job.h"
 
-/* Hands a block of the caller's to the job: field first, so that a recovery of either finds it. */
-static void give_block(tutti_arena *arena, atomic_u64 *field, uint64_t block)
+tutti_err tutti__job_create(tutti_arena *arena, const struct tutti__order *order, uint64_t *offset)
 {
-	store_release(field, block);
-	tutti__block_set_owner(arena, block, TUTTI__SHARED);
-}
-
-/* Takes one back and frees it. A death in between leaves it with the dead id, for the sweep. */
-static void free_block(tutti_arena *arena, atomic_u64 *field)
-{
-	uint64_t block = load_relaxed(field);
-	if (block == 0)
-		return;
-	tutti__block_set_owner(arena, block, load_relaxed(&arena->local->id));
-	store_release(field, 0);
-	tutti__block_free(arena, block);
-}
-
-tutti_err tutti__job_create(tutti_arena *arena, uint64_t pool, uint64_t task, tutti_view input, uint64_t index,
-                            uint64_t *offset)
-{
-	uint64_t block = 0;
 	tutti_err err = tutti__block_alloc(arena, TUTTI__KIND_TASK, sizeof(struct tutti__job), INT64_MAX, offset);
 	if (err)
 		return err;
 	struct tutti__job *job = tutti__job_at(arena, *offset);
-	if (input.size > TUTTI__JOB_INLINE) {
-		err = tutti__block_alloc(arena, TUTTI__KIND_RAW, input.size, INT64_MAX, &block);
-		if (err) {
-			tutti__block_free(arena, *offset);
-			return err;
-		}
+	err = tutti__cargo_load(arena, &job->input, &order->input);
+	if (err) {
+		tutti__block_free(arena, *offset);
+		return err;
 	}
-	if (input.size)
-		memcpy(block ? tutti__at(arena, block) : job->input, input.data, input.size);
-	job->pool = pool;
-	job->task = task;
-	job->index = index;
-	job->input_size = input.size;
-	job->result_size = 0;
+	job->pool = order->pool;
+	job->task = order->task;
+	job->index = order->index;
+	job->retries = order->retries;
+	job->timeout = order->timeout;
+	job->result.size = 0;
 	store_relaxed(&job->worker, 0);
 	job->pid = 0;
 	job->runs = 0;
 	job->err = TUTTI_OK;
 	job->code = 0;
-	if (block)
-		give_block(arena, &job->input_block, block);
 	uint32_t sequence = tutti__job_sequence(load_relaxed(&job->state)) + 1;
 	store_release(&job->state, tutti__job_state(sequence, 0, TUTTI__JOB_PENDING));
 	tutti__block_set_owner(arena, *offset, TUTTI__SHARED);
@@ -62,8 +37,8 @@ void tutti__job_free(tutti_arena *arena, uint64_t offset)
 {
 	struct tutti__job *job = tutti__job_at(arena, offset);
 	tutti__block_set_owner(arena, offset, load_relaxed(&arena->local->id));
-	free_block(arena, &job->input_block);
-	free_block(arena, &job->result_block);
+	tutti__cargo_drop(arena, &job->input);
+	tutti__cargo_drop(arena, &job->result);
 	/* The sequence stays: a message of this job that is still in the queue must not fit the next one. */
 	store_release(&job->state, tutti__job_state(tutti__job_sequence(load_relaxed(&job->state)), 0, TUTTI__JOB_FREE));
 	tutti__block_free(arena, offset);
@@ -107,42 +82,47 @@ void tutti__job_finish(tutti_arena *arena, struct tutti__pool *pool, struct tutt
 		tutti__wake_all(&pool->done);
 }
 
-void tutti__job_give_result(tutti_arena *arena, struct tutti__job *job, uint64_t block, uint64_t size)
-{
-	job->result_size = size;
-	give_block(arena, &job->result_block, block);
-}
-
 void tutti__job_set_failure(tutti_arena *arena, struct tutti__job *job, tutti_err err, int32_t code, const char *text)
 {
-	uint64_t block, size = strlen(text) + 1;
-	free_block(arena, &job->result_block);
+	tutti_view part = {text, strlen(text) + 1};
+	struct tutti__lading lading = {.parts = &part, .count = 1, .encoding = TUTTI_RAW};
+	tutti__cargo_drop(arena, &job->result);
 	job->err = (uint32_t)err;
 	job->code = code;
-	if (size > TUTTI__JOB_INLINE && tutti__block_alloc(arena, TUTTI__KIND_RAW, size, INT64_MAX, &block) == TUTTI_OK) {
-		memcpy(tutti__at(arena, block), text, size);
-		tutti__job_give_result(arena, job, block, size);
+	if (tutti__cargo_load(arena, &job->result, &lading) == TUTTI_OK)
 		return;
-	}
-	job->result_size = size < TUTTI__JOB_INLINE ? size : TUTTI__JOB_INLINE;
-	memcpy(job->result, text, job->result_size);
-	job->result[job->result_size - 1] = 0;
+	part.size = TUTTI__CARGO_INLINE; /* no memory for all of it: its beginning */
+	tutti__cargo_load(arena, &job->result, &lading);
+	job->result.bytes[TUTTI__CARGO_INLINE - 1] = 0;
 }
 
 void tutti__job_read(tutti_arena *arena, uint64_t offset, tutti_result *result)
 {
 	struct tutti__job *job = tutti__job_at(arena, offset);
-	uint64_t block = load_relaxed(&job->result_block);
-	const void *data = block ? tutti__at(arena, block) : job->result;
+	tutti_view view = tutti__cargo_view(arena, &job->result);
+	bool is_text = job->err && job->result.encoding == TUTTI_RAW;
 	*result = (tutti_result){.err = (tutti_err)job->err,
 	                         .code = job->code,
-	                         .text = job->err ? data : "",
+	                         .text = is_text ? view.data : "",
+	                         .view = is_text ? (tutti_view){"", 0} : view,
+	                         .encoding = job->result.encoding,
 	                         .index = job->index,
 	                         .runs = job->runs,
 	                         .pid = job->pid,
 	                         .arena = arena,
 	                         .task = offset};
-	result->view = job->err ? (tutti_view){"", 0} : (tutti_view){data, job->result_size};
+}
+
+void tutti_result_take(tutti_result *result, tutti_message *message)
+{
+	*message = (tutti_message){0};
+	if (result->task == 0 || tutti__enter(result->arena) == 0)
+		return;
+	struct tutti__job *job = tutti__job_at(result->arena, result->task);
+	/* From now on it is ours alone, as one that is being freed: a recovery then gives what hangs on it to us. */
+	tutti__block_set_owner(result->arena, result->task, load_relaxed(&result->arena->local->id));
+	tutti__cargo_take(result->arena, &job->result, message);
+	result->view = message->view;
 }
 
 void tutti_result_release(tutti_result *result)
@@ -158,25 +138,17 @@ bool tutti__job_is_done(void *context)
 	return tutti__job_status(load_acquire(&job->state)) == TUTTI__JOB_DONE;
 }
 
-static void give_to_dead(tutti_arena *arena, atomic_u64 *field, uint32_t dead)
-{
-	uint64_t block = load_relaxed(field);
-	if (block == 0)
-		return;
-	cas_u32(tutti__block_owner(arena, block), TUTTI__SHARED, dead);
-	store_release(field, 0);
-}
-
 static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean)
 {
 	(void)clean;
 	struct tutti__job *job = tutti__job_at(arena, offset);
 	if (owner == dead) { /* being made or freed: the sweep takes it, and what hangs on it */
-		give_to_dead(arena, &job->input_block, dead);
-		give_to_dead(arena, &job->result_block, dead);
+		tutti__cargo_abandon(arena, &job->input, dead);
+		tutti__cargo_abandon(arena, &job->result, dead);
 	} else if (load_relaxed(&job->worker) == dead &&
 	           tutti__job_status(load_acquire(&job->state)) == TUTTI__JOB_RUNNING) {
-		give_to_dead(arena, &job->result_block, dead);
+		tutti__cargo_forget_taken(arena, &job->input, dead);
+		tutti__cargo_abandon(arena, &job->result, dead);
 	}
 }
 

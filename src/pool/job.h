@@ -6,9 +6,18 @@
 
 #include "pool/layout.h"
 
-/* Makes a pending job of the pool at offset `pool`; not yet in its queue. */
-tutti_err tutti__job_create(tutti_arena *arena, uint64_t pool, uint64_t task, tutti_view input, uint64_t index,
-                            uint64_t *offset);
+/* What a job is made of. */
+struct tutti__order {
+	uint64_t pool; /* offset of its object */
+	uint64_t task; /* hash of the name; 0: the input says it, to a worker that the caller started */
+	uint64_t index;
+	struct tutti__lading input;
+	unsigned retries;
+	tutti_time timeout;
+};
+
+/* Makes a pending job; not yet in its pool's queue. */
+tutti_err tutti__job_create(tutti_arena *arena, const struct tutti__order *order, uint64_t *offset);
 
 /* Frees a job that is done, or that no worker can have, and its blocks. */
 void tutti__job_free(tutti_arena *arena, uint64_t offset);
@@ -24,9 +33,6 @@ void tutti__job_finish(tutti_arena *arena, struct tutti__pool *pool, struct tutt
 
 /* Sets an outcome without a result, with a text. The status is the caller's to change. */
 void tutti__job_set_failure(tutti_arena *arena, struct tutti__job *job, tutti_err err, int32_t code, const char *text);
-
-/* Hands a block of the caller's to the job as its result. */
-void tutti__job_give_result(tutti_arena *arena, struct tutti__job *job, uint64_t block, uint64_t size);
 
 /* Fills a result from a job that is done. The job belongs to the result from then on. */
 void tutti__job_read(tutti_arena *arena, uint64_t offset, tutti_result *result);

@@ -18,14 +18,20 @@
  * it was still there, the queue holds it twice, and the sequence and the CAS see to it
  * that it runs once.
  *
- * Death of a worker: job RUNNING: what it had already hung to the job (result_block) is given
- *   to the dead id by the recovery; the owner then runs it again or fails it.
+ * Death of a worker: job RUNNING: what it had already hung to the job (result), or was taking
+ *   away from it (input), goes with the dead; the owner then runs it again or fails it. The
+ *   input is taken away by a last run only (runs > retries): no further one misses it.
  * Death of the owner: its workers end; the last of them that is recovered leaves the pool
  *   without holders, which destroys it and its jobs.
  *
- * Blocks of a job (input_block, result_block): handed over by writing the field first, then
- * SHARED; taken back by owner word first, then clearing the field. A recovery of a job
- * whose own owner word is the dead's gives both to the dead id.
+ * Input and result: cargo.h. A recovery of a job whose own owner word is the dead's gives both
+ * to the dead id.
+ *
+ * What all workers read (functions of a language, once instead of with each job) lies in the
+ * pool's catalogue: parcels, each named by its place. Only the owner's process adds to it. Death
+ * of the owner in between: the parcel is its own yet, and swept, so the recovery clears the place
+ * (the pool may live on with its workers, and the parcel's place become another's); who destroys
+ * the pool frees those only that are SHARED.
  *
  * Only the owner's process frees jobs, except a worker that completes a job whose future was
  * closed (DETACHED).
@@ -35,8 +41,9 @@
 
 #include "arena/object.h"
 #include "arena/wait.h"
+#include "pool/cargo.h"
 
-enum { TUTTI__WORKERS_MAX = 256, TUTTI__JOB_INLINE = 64, TUTTI__RETRY_CODES = 8 };
+enum { TUTTI__WORKERS_MAX = 256, TUTTI__RETRY_CODES = 8, TUTTI__CATALOGUE_MAX = 256 };
 
 enum tutti__job_status {
 	TUTTI__JOB_FREE,
@@ -54,16 +61,15 @@ struct tutti__job {
 	uint64_t pool; /* offset of the pool's object */
 	uint64_t task; /* hash of the task's name */
 	uint64_t index; /* place in a map's inputs */
-	uint64_t input_size, result_size;
-	atomic_u64 input_block, result_block; /* 0: in input[] or result[] */
 	atomic_u32 worker; /* id of the member that runs or ran it */
 	int32_t pid; /* of that member */
 	uint32_t runs;
 	uint32_t err; /* tutti_err */
 	int32_t code;
-	uint32_t reserved[11];
-	unsigned char input[TUTTI__JOB_INLINE];
-	unsigned char result[TUTTI__JOB_INLINE];
+	uint32_t retries; /* further runs after a death */
+	int64_t timeout; /* ns that a run may take; 0: any */
+	struct tutti__cargo input, result;
+	uint64_t reserved[2];
 };
 _Static_assert(sizeof(struct tutti__job) == 256, "a job is one block of 256 bytes");
 
@@ -84,12 +90,22 @@ struct tutti__pool {
 	int32_t retry_codes[TUTTI__RETRY_CODES];
 	uint64_t initializer; /* hash of its name, 0: none */
 	uint64_t initializer_block, initializer_size; /* its input; a block of the owner's member */
+	atomic_u64 catalogue[TUTTI__CATALOGUE_MAX]; /* parcels */
+	atomic_u32 catalogue_count;
 	atomic_u32 broken; /* 0, 1 while text is written, 2 */
 	char broken_text[256];
 	alignas(64) struct tutti__wait_point done; /* the owner waits here for any job */
 	alignas(64) struct tutti__wait_hints done_hints;
 	struct tutti__worker_entry workers[];
 };
+
+/* Before a worker is started: its place names none. */
+static inline void tutti__worker_entry_clear(struct tutti__worker_entry *entry)
+{
+	store_relaxed(&entry->member, 0);
+	store_relaxed(&entry->ready, 0);
+	store_relaxed(&entry->started, 0);
+}
 
 static inline unsigned tutti__job_status(uint64_t state) { return (unsigned)(state & TUTTI__JOB_STATUS_MASK); }
 static inline uint32_t tutti__job_sequence(uint64_t state) { return (uint32_t)(state >> 32); }

@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tutti/worker.h>
+
 #include "arena/arena.h"
 #include "arena/recover.h"
 #include "pool/pool.h"
 
 enum {
 	TEND_INTERVAL = 50 * 1000000, /* ns between looks at the workers while results keep coming */
-	EARLY_DEATHS = 3, /* workers in a row that never became ready: it is no use to start more */
 };
 
 static tutti_err start_worker(tutti_pool *pool, unsigned index)
@@ -21,23 +22,13 @@ static tutti_err start_worker(tutti_pool *pool, unsigned index)
 	struct tutti__worker_entry *entry = &pool->shared->workers[index];
 	struct tutti__worker_input input = {tutti__reference_handle(&pool->reference), index};
 	snprintf(name, sizeof name, "%.28s-%u", pool->shared->object.name, index);
-	store_relaxed(&entry->member, 0);
-	store_relaxed(&entry->ready, 0);
-	store_relaxed(&entry->started, 0);
+	tutti__worker_entry_clear(entry);
 	pool->workers[index].timed_out = false;
 	return tutti_process_start(&pool->workers[index].process, tutti__worker_task,
 	                           &(tutti_process_options){.arena = pool->arena,
 	                                                    .name = name,
 	                                                    .start = pool->start,
 	                                                    .input = {&input, sizeof input}});
-}
-
-static void break_pool(tutti_pool *pool, const char *text)
-{
-	if (!cas_u32(&pool->shared->broken, 0, 1))
-		return;
-	snprintf(pool->shared->broken_text, sizeof pool->shared->broken_text, "%s", text);
-	store_release(&pool->shared->broken, 2);
 }
 
 tutti_err tutti__pool_check(tutti_pool *pool)
@@ -52,122 +43,32 @@ tutti_err tutti__pool_check(tutti_pool *pool)
 	return tutti__fail(TUTTI_EFAILED, "pool \"%s\" cannot work: %s", pool->shared->object.name, text);
 }
 
-static const char *task_name(const struct tutti__job *job)
-{
-	const tutti_task_entry *entry = tutti__task_find_hash(job->task);
-	return entry ? entry->name : "?";
-}
-
-/* The job's last run ended with its worker's death: no more runs. The caller has it SETTLING. */
-static void fail_died(tutti_pool *pool, struct tutti__job *job, const tutti_exit *status, bool timed_out)
-{
-	char how[96], text[256];
-	tutti__describe_exit(status, how, sizeof how);
-	if (timed_out)
-		snprintf(how, sizeof how, "was killed because the task ran longer than %.3g s",
-		         (double)pool->task_timeout / 1e9);
-	snprintf(text, sizeof text, "task %llu (%s): worker %d %s, run %u time%s", (unsigned long long)job->index,
-	         task_name(job), job->pid, how, job->runs, job->runs == 1 ? "" : "s");
-	tutti__job_set_failure(pool->arena, job, TUTTI_EWORKERDIED, status->signal ? status->signal : -status->code, text);
-	tutti__job_finish(pool->arena, pool->shared, job);
-}
-
-static void put_again(tutti_pool *pool, uint64_t offset, uint32_t sequence)
-{
-	uint64_t message[2] = {offset, sequence};
-	struct tutti__job *job = tutti__job_at(pool->arena, offset);
-	if (tutti_queue_put(pool->jobs, message, sizeof message, TUTTI_FOREVER) == TUTTI_OK)
-		return;
-	if (!tutti__job_move(job, sequence, TUTTI__JOB_PENDING, TUTTI__JOB_SETTLING))
-		return;
-	tutti__job_set_failure(pool->arena, job, TUTTI_ECANCELLED, 0,
-	                       "the task was cancelled: its worker died while the pool was being closed");
-	tutti__job_finish(pool->arena, pool->shared, job);
-}
-
-/* What the dead worker had, by its claim. Its member is recovered by now. */
-static void settle_claim(tutti_pool *pool, unsigned index, const tutti_exit *status)
-{
-	struct tutti__worker_entry *entry = &pool->shared->workers[index];
-	uint64_t offset = load_acquire(&entry->claim[0]);
-	uint32_t sequence = (uint32_t)load_acquire(&entry->claim[1]);
-	if (offset == 0)
-		return;
-	struct tutti__job *job = tutti__job_at(pool->arena, offset);
-	store_release(&entry->claim[0], 0);
-	uint64_t state = load_acquire(&job->state);
-	if (tutti__job_sequence(state) != sequence)
-		return; /* freed since */
-	if (tutti__job_status(state) == TUTTI__JOB_PENDING) {
-		put_again(pool, offset, sequence); /* taken and not started, or still in the queue: then it is there twice */
-		return;
-	}
-	if (tutti__job_runner(state) != index)
-		return; /* another worker runs it; ours had only a second message of it */
-	if (!tutti__job_move(job, sequence, TUTTI__JOB_RUNNING, TUTTI__JOB_SETTLING))
-		return;
-	if (job->runs == 0)
-		job->runs = 1;
-	if (job->runs > pool->shared->retries || pool->killed) {
-		fail_died(pool, job, status, pool->workers[index].timed_out);
-		return;
-	}
-	store_release(&job->worker, 0);
-	tutti__job_move(job, sequence, TUTTI__JOB_SETTLING, TUTTI__JOB_PENDING);
-	put_again(pool, offset, sequence);
-}
-
-static void count_early_death(tutti_pool *pool, bool was_ready, const tutti_exit *status)
-{
-	char how[96], text[192];
-	pool->early_deaths = was_ready ? 0 : pool->early_deaths + 1;
-	if (pool->early_deaths < EARLY_DEATHS + pool->shared->worker_count)
-		return;
-	tutti__describe_exit(status, how, sizeof how);
-	snprintf(text, sizeof text, "its workers end before they are ready: the last one %s", how);
-	break_pool(pool, text);
-}
-
 static void replace(tutti_pool *pool, unsigned index, const tutti_exit *status)
 {
 	struct tutti__worker *worker = &pool->workers[index];
-	struct tutti__worker_entry *entry = &pool->shared->workers[index];
-	uint32_t member = load_acquire(&entry->member);
-	bool ready = load_acquire(&entry->ready);
-	/* Not before its latches are free and what it hung to its job is given back; else at the next look. */
-	if (member && !tutti__recover_if_dead(pool->arena, member))
-		return;
-	settle_claim(pool, index, status);
+	if (tutti__pool_settle(pool, index, status, worker->timed_out) != TUTTI_OK)
+		return; /* at the next look */
 	tutti_process_close(worker->process);
 	worker->process = NULL;
 	if (pool->closing)
 		return;
-	count_early_death(pool, ready, status);
 	if (load_acquire(&pool->shared->broken) == 0 && start_worker(pool, index) != TUTTI_OK)
-		break_pool(pool, tutti_last_error());
+		tutti__pool_break(pool, tutti_last_error());
 }
 
-/* `started` is 1 from the job's start, then the time at which the owner first saw that. */
 static void end_if_overdue(tutti_pool *pool, unsigned index)
 {
-	struct tutti__worker_entry *entry = &pool->shared->workers[index];
-	uint64_t started = load_relaxed(&entry->started);
-	uint64_t now = (uint64_t)tutti__os.clock_now();
-	if (pool->task_timeout <= 0 || started == 0)
+	if (!tutti__pool_is_overdue(pool, index))
 		return;
-	if (started == 1) {
-		cas_u64(&entry->started, 1, now);
-	} else if (now - started > (uint64_t)pool->task_timeout && load_acquire(&entry->claim[0]) != 0) {
-		pool->workers[index].timed_out = true;
-		tutti_process_kill(pool->workers[index].process);
-	}
+	pool->workers[index].timed_out = true;
+	tutti_process_kill(pool->workers[index].process);
 }
 
 /* With the mutex. */
 static void tend(tutti_pool *pool)
 {
 	tutti_exit status;
-	for (unsigned i = 0; i < pool->shared->worker_count; i++) {
+	for (unsigned i = 0; pool->workers && i < pool->shared->worker_count; i++) {
 		if (!pool->workers[i].process)
 			continue;
 		if (tutti__process_poll(pool->workers[i].process, &status))
@@ -252,11 +153,12 @@ tutti_err tutti__pool_find_task(const char *task, uint64_t *hash)
 	return TUTTI_OK;
 }
 
-tutti_err tutti__pool_submit(tutti_pool *pool, uint64_t task, tutti_view input, uint64_t index, uint64_t *job)
+tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64_t *job)
 {
 	tutti_err err = tutti__pool_check(pool);
+	order->pool = pool->reference.offset;
 	if (!err && tutti__use(&pool->reference, &err) != 0)
-		err = tutti__job_create(pool->arena, pool->reference.offset, task, input, index, job);
+		err = tutti__job_create(pool->arena, order, job);
 	if (err)
 		return err;
 	uint64_t message[2] = {*job, tutti__job_sequence(load_relaxed(&tutti__job_at(pool->arena, *job)->state))};
@@ -264,6 +166,12 @@ tutti_err tutti__pool_submit(tutti_pool *pool, uint64_t task, tutti_view input, 
 	if (err)
 		tutti__job_free(pool->arena, *job);
 	return err;
+}
+
+tutti_err tutti__pool_submit(tutti_pool *pool, uint64_t task, tutti_view input, uint64_t index, uint64_t *job)
+{
+	struct tutti__order order = tutti__pool_default_order(pool, task, &input, index);
+	return tutti__pool_order(pool, &order, job);
 }
 
 bool tutti__pool_cancel(tutti_pool *pool, uint64_t offset, const char *text)
@@ -405,7 +313,7 @@ tutti_err tutti_pool_open(tutti_pool **result, const tutti_pool_options *options
 		err = tutti_queue_open(&pool->jobs, &(tutti_queue_options){.arena = pool->arena, .name = options->name});
 	if (!err)
 		err = create_shared(pool, options);
-	if (!err)
+	if (!err && !options->own_workers)
 		err = start_workers(pool);
 	if (err)
 		return give_up(pool, err);
@@ -413,7 +321,7 @@ tutti_err tutti_pool_open(tutti_pool **result, const tutti_pool_options *options
 	return TUTTI_OK;
 }
 
-static void cancel_waiting(tutti_pool *pool)
+void tutti_pool_cancel_waiting(tutti_pool *pool)
 {
 	uint64_t message[2];
 	while (tutti_queue_get_into(pool->jobs, message, sizeof message, NULL, TUTTI_NOW) == TUTTI_OK) {
@@ -452,7 +360,7 @@ void tutti_pool_close(tutti_pool *pool)
 	if (!pool)
 		return;
 	if (pool->jobs && pool->shared) {
-		cancel_waiting(pool);
+		tutti_pool_cancel_waiting(pool);
 		tutti_queue_shutdown(pool->jobs);
 		end_workers(pool);
 		tutti__blocks_visit(pool->arena, cancel_leftover, pool);
@@ -465,11 +373,11 @@ void tutti_pool_close(tutti_pool *pool)
 tutti_err tutti_pool_kill(tutti_pool *pool)
 {
 	tutti_err err = tutti_queue_shutdown(pool->jobs);
-	cancel_waiting(pool);
+	tutti_pool_cancel_waiting(pool);
 	tutti__mutex_lock(&pool->mutex);
 	pool->closing = true;
 	pool->killed = true;
-	for (unsigned i = 0; i < pool->shared->worker_count; i++)
+	for (unsigned i = 0; pool->workers && i < pool->shared->worker_count; i++)
 		if (pool->workers[i].process)
 			tutti_process_kill(pool->workers[i].process);
 	pthread_mutex_unlock(&pool->mutex);
@@ -508,7 +416,7 @@ int tutti_pool_worker(tutti_pool *pool, unsigned index)
 {
 	int pid = 0;
 	tutti__mutex_lock(&pool->mutex);
-	if (index < pool->shared->worker_count && pool->workers[index].process)
+	if (pool->workers && index < pool->shared->worker_count && pool->workers[index].process)
 		pid = tutti_process_pid(pool->workers[index].process);
 	pthread_mutex_unlock(&pool->mutex);
 	return pid;
@@ -521,7 +429,19 @@ static void free_jobs(tutti_arena *arena, enum tutti__kind_number kind, uint64_t
 		tutti__job_free(arena, offset);
 }
 
-/* Owner and workers are gone: nobody will read the results. */
-static void destroy(tutti_arena *arena, uint64_t offset) { tutti__blocks_visit(arena, free_jobs, &offset); }
+/* Owner and workers are gone: nobody will read the results, or what was published. */
+static void destroy(tutti_arena *arena, uint64_t offset)
+{
+	struct tutti__pool *pool = tutti__at(arena, offset);
+	tutti__blocks_visit(arena, free_jobs, &offset);
+	for (uint32_t i = 0; i < TUTTI__CATALOGUE_MAX; i++)
+		tutti__catalogue_drop(arena, &pool->catalogue[i]);
+}
 
-const struct tutti__kind tutti__pool_kind = {.name = "pool", .is_object = true, .destroy = destroy};
+static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_t dead, bool clean)
+{
+	(void)owner, (void)clean;
+	tutti__catalogue_recover(arena, tutti__at(arena, offset), dead);
+}
+
+const struct tutti__kind tutti__pool_kind = {.name = "pool", .is_object = true, .recover = recover, .destroy = destroy};

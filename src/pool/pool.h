@@ -53,10 +53,39 @@ void tutti__pool_tend_now_and_then(tutti_pool *pool);
 tutti_err tutti__pool_wait(tutti_pool *pool, bool (*is_ready)(void *context), void *context, struct tutti__job *job,
                            int64_t deadline, int64_t tick);
 
+/*
+ * The process of worker `index` has ended: what it had is run again or fails, and its place is free. TUTTI_EBUSY: not
+ * yet, its death is being recovered. With the mutex. `timed_out`: it was killed for tutti__pool_is_overdue().
+ */
+tutti_err tutti__pool_settle(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out);
+
+/* True if the worker's job has run for longer than it may. With the mutex. */
+bool tutti__pool_is_overdue(tutti_pool *pool, unsigned index);
+
+/* The pool takes no more jobs, and says why. The first text stays. */
+void tutti__pool_break(tutti_pool *pool, const char *text);
+
 /* TUTTI_EFAILED with the initializer's text, if that broke the pool. */
 tutti_err tutti__pool_check(tutti_pool *pool);
 
-/* Makes a job and puts it into the queue. */
+/* An order of a task in C, as the pool's options say. `input` is copied later. */
+static inline struct tutti__order tutti__pool_default_order(const tutti_pool *pool, uint64_t task,
+                                                            const tutti_view *input, uint64_t index)
+{
+	return (struct tutti__order){.task = task,
+	                             .index = index,
+	                             .input = {.parts = input, .count = 1, .encoding = TUTTI_RAW},
+	                             .retries = pool->shared->retries,
+	                             .timeout = pool->task_timeout};
+}
+
+/* Makes a job of an order (but for its pool) and puts it into the queue. */
+tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64_t *job);
+
+/* The same with a future. */
+tutti_err tutti__future_order(tutti_pool *pool, tutti_future **future, struct tutti__order *order);
+
+/* The same for a task in C. */
 tutti_err tutti__pool_submit(tutti_pool *pool, uint64_t task, tutti_view input, uint64_t index, uint64_t *job);
 
 /* The task's hash, if this program has it. */
@@ -70,6 +99,12 @@ void tutti__pool_drop(tutti_pool *pool, uint64_t offset);
 
 void tutti__pool_hold(tutti_pool *pool);
 void tutti__pool_release(tutti_pool *pool);
+
+/* catalogue.c: the dead may have been about to add something, which is swept: then no place names it any more. */
+void tutti__catalogue_recover(tutti_arena *arena, struct tutti__pool *pool, uint32_t dead);
+
+/* A place of it, of a pool that nobody has any more. */
+void tutti__catalogue_drop(tutti_arena *arena, atomic_u64 *place);
 
 extern const struct tutti__kind tutti__pool_kind;
 

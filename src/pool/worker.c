@@ -8,12 +8,16 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <tutti/worker.h>
+
+#include "arena/arena.h"
 #include "pool/pool.h"
 
-struct worker {
+struct tutti_worker {
 	tutti_arena *arena;
 	struct tutti__reference reference;
 	struct tutti__pool *shared;
@@ -22,12 +26,53 @@ struct worker {
 	uint32_t member; /* its id and pid, asked for once: a system call for each job would cost as much as the job */
 	int32_t pid;
 	tutti_queue *jobs;
+	struct tutti__job *job; /* the one that it runs, or NULL */
 };
+
+/* ---- one job after the other ---- */
+
+/* The job that a message of the queue names becomes ours; NULL: it was another one's second, or cancelled. */
+static struct tutti__job *claim_job(tutti_worker *worker, const uint64_t message[2])
+{
+	struct tutti__job *job = tutti__job_at(worker->arena, message[0]);
+	if (!tutti__job_claim(job, (uint32_t)message[1], worker->index)) {
+		store_release(&worker->entry->claim[0], 0);
+		return NULL;
+	}
+	store_release(&job->worker, worker->member);
+	job->pid = worker->pid;
+	store_relaxed(&worker->entry->started, 1); /* the owner reads the clock when it first sees it: a job pays nothing */
+	return job;
+}
+
+/* TUTTI_OK: worker->job runs. Else as tutti_worker_next(). */
+static tutti_err take_job(tutti_worker *worker, tutti_time timeout)
+{
+	uint64_t message[2];
+	do {
+		tutti_err err = tutti__queue_claim(worker->jobs, message, worker->entry->claim, timeout);
+		if (err)
+			return err;
+		worker->job = claim_job(worker, message);
+	} while (!worker->job);
+	return TUTTI_OK;
+}
+
+/* Its outcome is set. */
+static void finish_job(tutti_worker *worker)
+{
+	tutti__job_finish(worker->arena, worker->shared, worker->job);
+	worker->job = NULL;
+	store_relaxed(&worker->entry->started, 0);
+	store_release(&worker->entry->claim[0], 0);
+}
+
+/* ---- tasks in C ---- */
 
 static bool may_retry(const struct tutti__pool *pool, const struct tutti__job *job, const tutti_task *task)
 {
 	/* Deaths and reported errors share one account. */
-	if (task->err != TUTTI_EFAILED || job->runs > pool->retries)
+	if (task->err != TUTTI_EFAILED || job->runs > job->retries)
 		return false;
 	for (uint32_t i = 0; i < pool->retry_code_count; i++)
 		if (pool->retry_codes[i] == TUTTI_ANY_CODE || pool->retry_codes[i] == task->code)
@@ -36,17 +81,20 @@ static bool may_retry(const struct tutti__pool *pool, const struct tutti__job *j
 }
 
 /* Hands the outcome to the job; the status is still RUNNING. */
-static void set_outcome(struct worker *worker, struct tutti__job *job, tutti_task *task)
+static void set_outcome(tutti_worker *worker, struct tutti__job *job, tutti_task *task)
 {
-	job->err = (uint32_t)task->err;
-	job->code = task->code;
-	if (task->block) {
-		tutti__job_give_result(worker->arena, job, task->block, task->size);
-		task->block = 0;
+	tutti_view part = {task->small, task->size};
+	struct tutti__lading lading = {.parts = &part, .count = 1, .encoding = TUTTI_RAW};
+	tutti_err err = task->block ? tutti__cargo_load_block(worker->arena, &job->result, task->block, task->size)
+	                            : tutti__cargo_load(worker->arena, &job->result, &lading);
+	if (err) {
+		tutti__task_reset(task);
+		tutti__job_set_failure(worker->arena, job, err, 0, tutti_last_error());
 		return;
 	}
-	job->result_size = task->size;
-	memcpy(job->result, task->small, task->size);
+	task->block = 0;
+	job->err = (uint32_t)task->err;
+	job->code = task->code;
 }
 
 static void run_function(struct tutti__pool *pool, struct tutti__job *job, tutti_task *task)
@@ -63,43 +111,35 @@ static void run_function(struct tutti__pool *pool, struct tutti__job *job, tutti
 	} while (may_retry(pool, job, task));
 }
 
-static void run_job(struct worker *worker, struct tutti__job *job, uint32_t sequence)
+static void run_job(tutti_worker *worker)
 {
-	/* A second message of a job that was given back, or one that was cancelled: somebody else's. */
-	if (!tutti__job_claim(job, sequence, worker->index))
-		return;
-	store_release(&job->worker, worker->member);
-	job->pid = worker->pid;
-	uint64_t block = load_relaxed(&job->input_block);
-	tutti_task task = {.arena = worker->arena,
-	                   .input = {block ? tutti__at(worker->arena, block) : job->input, job->input_size}};
+	struct tutti__job *job = worker->job;
+	tutti_task task = {.arena = worker->arena, .input = tutti__cargo_view(worker->arena, &job->input)};
 	run_function(worker->shared, job, &task);
 	set_outcome(worker, job, &task);
-	tutti__job_finish(worker->arena, worker->shared, job);
+	finish_job(worker);
 }
 
-static void serve(struct worker *worker)
+static void serve(tutti_worker *worker)
 {
-	struct tutti__worker_entry *entry = worker->entry;
 	uint32_t left = worker->shared->tasks_per_worker;
-	uint64_t message[2];
 	tutti_err err;
 	do {
-		err = tutti__queue_claim(worker->jobs, message, entry->claim, TUTTI_FOREVER);
+		err = take_job(worker, TUTTI_FOREVER);
 		if (err)
 			continue;
-		store_relaxed(&entry->started, 1); /* the owner reads the clock when it first sees it: a job pays nothing */
-		run_job(worker, tutti__job_at(worker->arena, message[0]), (uint32_t)message[1]);
-		store_relaxed(&entry->started, 0);
-		store_release(&entry->claim[0], 0);
+		run_job(worker);
 		if (left > 0 && --left == 0)
 			return;
 	} while (err == TUTTI_OK || err == TUTTI_EINTR || err == TUTTI_EBUSY);
 }
 
+/* ---- its place in the pool ---- */
+
 /* The first text stays: the others' initializers fail for the same reason. */
-static void break_pool(struct tutti__pool *pool, const char *text)
+void tutti_worker_refuse(tutti_worker *worker, const char *text)
 {
+	struct tutti__pool *pool = worker->shared;
 	if (!cas_u32(&pool->broken, 0, 1))
 		return;
 	snprintf(pool->broken_text, sizeof pool->broken_text, "%s", text);
@@ -107,14 +147,16 @@ static void break_pool(struct tutti__pool *pool, const char *text)
 	tutti__wake_all(&pool->done);
 }
 
-static bool initialize(struct worker *worker)
+void tutti_worker_ready(tutti_worker *worker) { store_release(&worker->entry->ready, 1); }
+
+static bool initialize(tutti_worker *worker)
 {
 	struct tutti__pool *pool = worker->shared;
 	const tutti_task_entry *function = tutti__task_find_hash(pool->initializer);
 	if (pool->initializer == 0)
 		return true;
 	if (!function) {
-		break_pool(pool, "the worker's program has no such initializer");
+		tutti_worker_refuse(worker, "the worker's program has no such initializer");
 		return false;
 	}
 	tutti_task task = {.arena = worker->arena, .attempt = 1};
@@ -122,42 +164,51 @@ static bool initialize(struct worker *worker)
 		task.input = (tutti_view){tutti__at(worker->arena, pool->initializer_block), pool->initializer_size};
 	tutti__task_run(&task, function);
 	if (task.err)
-		break_pool(pool, tutti__task_result(&task));
+		tutti_worker_refuse(worker, tutti__task_result(&task));
 	bool good = task.err == TUTTI_OK;
 	tutti__task_reset(&task);
 	return good;
 }
 
-static tutti_err open_worker(struct worker *worker, const struct tutti__worker_input *input)
+static tutti_err open_place(tutti_worker *worker, tutti_handle pool, unsigned index)
 {
-	tutti_err err = tutti__reference_open(&worker->reference, worker->arena, TUTTI__KIND_POOL, input->pool);
+	tutti_err err = tutti__reference_open(&worker->reference, worker->arena, TUTTI__KIND_POOL, pool);
 	if (err)
 		return err;
 	worker->shared = (struct tutti__pool *)worker->reference.object;
-	worker->index = input->index;
+	if (index >= worker->shared->worker_count)
+		return tutti__fail(TUTTI_EINVAL, "pool \"%s\" has %u workers, and no number %u.", worker->shared->object.name,
+		                   worker->shared->worker_count, index);
+	worker->index = index;
 	worker->member = load_relaxed(&worker->arena->local->id);
 	worker->pid = (int32_t)getpid();
-	worker->entry = &worker->shared->workers[input->index];
-	return tutti_queue_at(&worker->jobs, worker->arena, worker->shared->jobs);
+	worker->entry = &worker->shared->workers[index];
+	err = tutti_queue_at(&worker->jobs, worker->arena, worker->shared->jobs);
+	if (!err)
+		store_release(&worker->entry->member, worker->member);
+	return err;
+}
+
+static void leave(tutti_worker *worker)
+{
+	tutti_queue_close(worker->jobs);
+	if (worker->shared)
+		tutti__reference_close(&worker->reference);
 }
 
 static tutti_err run_worker(tutti_task *task)
 {
 	struct tutti__worker_input input;
-	struct worker worker = {.arena = task->arena};
+	tutti_worker worker = {.arena = task->arena};
 	memcpy(&input, task->input.data, sizeof input);
 	signal(SIGINT, SIG_IGN); /* Ctrl-C is for the owner, who ends the pool */
-	tutti_err err = open_worker(&worker, &input);
-	if (err)
-		return err;
-	store_release(&worker.entry->member, worker.member);
-	if (!initialize(&worker))
-		return TUTTI_OK; /* told through the pool */
-	store_release(&worker.entry->ready, 1);
-	serve(&worker);
-	tutti_queue_close(worker.jobs);
-	tutti__reference_close(&worker.reference);
-	return TUTTI_OK;
+	tutti_err err = open_place(&worker, input.pool, input.index);
+	if (!err && initialize(&worker)) { /* else told through the pool */
+		tutti_worker_ready(&worker);
+		serve(&worker);
+	}
+	leave(&worker);
+	return err;
 }
 
 const char tutti__worker_task[] = "tutti.pool.worker";
@@ -166,4 +217,68 @@ __attribute__((constructor)) static void register_worker(void)
 {
 	static tutti_task_entry entry = {tutti__worker_task, run_worker, NULL};
 	tutti_task_register(&entry);
+}
+
+/* ---- for who is a worker by other means ---- */
+
+tutti_err tutti_worker_open(tutti_worker **result, tutti_arena *arena, tutti_handle pool, unsigned index)
+{
+	tutti_worker *worker = calloc(1, sizeof *worker);
+	if (!worker)
+		return tutti__fail(TUTTI_ENOMEM, "no memory for a worker");
+	tutti_err err = tutti__arena_or_default(arena, &worker->arena);
+	if (!err && tutti__enter(worker->arena) == 0)
+		err = TUTTI_EMEMBERS;
+	if (!err)
+		err = open_place(worker, pool, index);
+	if (err) {
+		tutti_worker_close(worker);
+		return err;
+	}
+	*result = worker;
+	return TUTTI_OK;
+}
+
+void tutti_worker_close(tutti_worker *worker)
+{
+	if (worker)
+		leave(worker);
+	free(worker);
+}
+
+tutti_err tutti_worker_next(tutti_worker *worker, tutti_message *input, unsigned *run, tutti_time timeout)
+{
+	tutti_err err = take_job(worker, timeout);
+	if (err)
+		return err;
+	struct tutti__job *job = worker->job;
+	*run = ++job->runs;
+	if (job->runs > job->retries)
+		tutti__cargo_take(worker->arena, &job->input, input);
+	else
+		tutti__cargo_show(worker->arena, &job->input, input);
+	return TUTTI_OK;
+}
+
+tutti_err tutti_worker_finish(tutti_worker *worker, tutti_err err, int32_t code, const tutti_view *parts, size_t count,
+                              tutti_encoding encoding, const tutti_handle *carried, size_t carried_count)
+{
+	struct tutti__lading lading = {parts, count, (uint32_t)encoding, carried, carried_count};
+	tutti_err loaded = tutti__cargo_load(worker->arena, &worker->job->result, &lading);
+	if (loaded)
+		return loaded;
+	worker->job->err = (uint32_t)err;
+	worker->job->code = code;
+	finish_job(worker);
+	return TUTTI_OK;
+}
+
+tutti_err tutti_worker_published(tutti_worker *worker, uint32_t number, tutti_view *bytes)
+{
+	if (number >= load_acquire(&worker->shared->catalogue_count))
+		return tutti__fail(TUTTI_ENOENT, "pool \"%s\" has published nothing under the number %u.",
+		                   worker->shared->object.name, number);
+	uint64_t parcel = load_acquire(&worker->shared->catalogue[number]);
+	*bytes = (tutti_view){tutti__parcel_payload(worker->arena, parcel), tutti__parcel_at(worker->arena, parcel)->size};
+	return TUTTI_OK;
 }

@@ -147,7 +147,7 @@ static void check_held(struct census *census, tutti_handle handle, uint64_t hold
 		     (unsigned long long)holder);
 }
 
-/* A parcel, a queue's or a member's, has its body and holds what it carries. */
+/* A parcel, a queue's, a job's, a pool's or a member's, has its body and holds what it carries. */
 static void check_parcel(struct census *census, const struct found *found)
 {
 	struct tutti__parcel *parcel = tutti__at(census->arena, found->offset);
@@ -188,10 +188,24 @@ static void check_job(struct census *census, struct found *found)
 	struct found *pool = bsearch(&wanted, census->blocks, census->count, sizeof wanted, compare_offsets);
 	if (pool && pool->kind == TUTTI__KIND_POOL && pool->owner == TUTTI__SHARED)
 		found->reached++;
-	if (load_acquire(&job->input_block))
-		reach(census, load_acquire(&job->input_block));
-	if (load_acquire(&job->result_block))
-		reach(census, load_acquire(&job->result_block));
+	if (load_acquire(&job->input.parcel))
+		reach(census, load_acquire(&job->input.parcel));
+	if (load_acquire(&job->result.parcel))
+		reach(census, load_acquire(&job->result.parcel));
+}
+
+/* What a pool has published is there, each in its place. */
+static void check_pool(struct census *census, const struct found *found)
+{
+	struct tutti__pool *pool = tutti__at(census->arena, found->offset);
+	for (uint32_t i = 0; i < TUTTI__CATALOGUE_MAX; i++) {
+		uint64_t parcel = load_acquire(&pool->catalogue[i]);
+		if (parcel)
+			reach(census, parcel);
+		else if (i < load_acquire(&pool->catalogue_count))
+			fail(LOST, "K6, %s: pool \"%s\" has published %u things, and number %u is not there", census->when,
+			     pool->object.name, load_acquire(&pool->catalogue_count), i);
+	}
 }
 
 static void check_heap(tutti_arena *arena, const char *when)
@@ -296,6 +310,8 @@ void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when)
 			check_queue(&census, found);
 		if (found->kind == TUTTI__KIND_PIPE)
 			check_pipe_end(&census, found);
+		if (found->kind == TUTTI__KIND_POOL)
+			check_pool(&census, found);
 		if (found->kind == TUTTI__KIND_BLOCK)
 			reach(&census, load_acquire(&((struct tutti__shared_block *)tutti__at(arena, found->offset))->place));
 		check_sync(&census, found);
@@ -306,6 +322,21 @@ void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when)
 			     (unsigned long long)census.blocks[i].offset, (int)census.blocks[i].kind);
 	if (census.held != held_blocks)
 		fail(LEAKED, "K5, %s: members own %u blocks, where %u are in somebody's hands", when, census.held, held_blocks);
+}
+
+static void refuse_pool(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset, uint32_t owner,
+                        void *context)
+{
+	(void)arena, (void)offset, (void)owner, (void)context;
+	if (kind == TUTTI__KIND_POOL || kind == TUTTI__KIND_TASK)
+		fail(LEAKED, "K5: the pool or a job of it is still there when owner and workers are dead");
+}
+
+void check_pools_gone(tutti_arena *arena)
+{
+	tutti_arena_sweep(arena);
+	check_arena(arena, 0, "after the last death of those who had the pool");
+	tutti__blocks_visit(arena, refuse_pool, NULL);
 }
 
 static void note_left(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset, uint32_t owner, void *context)

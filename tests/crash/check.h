@@ -20,6 +20,9 @@ void check_arena(tutti_arena *arena, unsigned held_blocks, const char *when);
 void check_note_ids(tutti_arena *arena, pid_t pid);
 void check_ids_retired(tutti_arena *arena);
 
+/* Everybody who had a pool is dead: recovers them, and checks that no pool is left and no job. */
+void check_pools_gone(tutti_arena *arena);
+
 /* Checks that nothing is left: no block in use. */
 void check_empty(tutti_arena *arena);
 

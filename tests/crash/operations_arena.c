@@ -216,4 +216,6 @@ const char *const corpses[] = {"lock acquire",
                                "condition sleep, notified",
                                "barrier wait, alone, an action",
                                "barrier wait, last of two",
+                               "own worker: a handle there and back, its last run",
+                               "publish",
                                NULL};

@@ -104,17 +104,7 @@ static void check_pool(struct stage *stage)
 	if (stage->way == SWEEP_FIRST)
 		check_arena(stage->arena, 0, "after the owner's death");
 	world_declare_dead(board->helper);
-	tutti_arena_sweep(stage->arena);
-	check_arena(stage->arena, 0, "after the last worker's death");
-	for (uint64_t unit = stage->arena->header->first_unit; unit < stage->arena->header->heap.frontier; unit++) {
-		const struct tutti__unit *record = &stage->arena->units[unit];
-		bool is_pool = record->kind == TUTTI__KIND_POOL || record->kind == TUTTI__KIND_TASK;
-		if (TUTTI__RUN_KIND(load_acquire(&record->run)) != TUTTI__RUN_SPAN || !is_pool)
-			continue;
-		for (uint32_t i = 0; i < TUTTI__BLOCKS_PER_UNIT; i++)
-			if (load_acquire(tutti__owner_at(stage->arena, unit, i)))
-				fail(LEAKED, "K5: the pool or a job of it is still there when owner and workers are dead");
-	}
+	check_pools_gone(stage->arena);
 }
 
 enum { RESULT_SIZE = 1000, INPUT_SIZE = 40 };
@@ -208,7 +198,7 @@ static void check_result(struct stage *stage, uint64_t offset)
 		fail(TORN, "K6: the job is done, and its result is not what the task returned");
 }
 
-/* What the owner goes by when it learns of the death (settle_claim in pool.c). */
+/* What the owner goes by when it learns of the death (settle_claim in death.c). */
 static void check_job_is_known(struct stage *stage)
 {
 	struct job_search search = {.stage = stage};
@@ -262,11 +252,7 @@ const struct operation pool_operations[] = {
      .operate = work,
      .check = check_work},
 	{.name = "submit", .prepare = open_pool, .operate = submit_small, .check = check_pool},
-	{.name = "submit, others waiting",
-
-     .prepare = open_and_submit,
-     .operate = submit_small,
-     .check = check_pool},
+	{.name = "submit, others waiting", .prepare = open_and_submit, .operate = submit_small, .check = check_pool},
 	{.name = "submit, with an input in a block",
      .prepare = open_and_submit,
      .operate = submit_large,

@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: MIT */
+/* The owner's side of a pool. */
+#include <pthread.h>
+
+#include "arguments.h"
+#include "calls.h"
+#include "errors.h"
+#include "pool.h"
+#include "shared.h"
+#include "wait.h"
+
+static const tutti_time TEND_INTERVAL = 50 * 1000000; /* ns; */
+static const tutti_time SHORT_INTERVAL = 2 * 1000000; /* of a pool whose workers end all the time */
+
+static unsigned processes;
+
+unsigned pool_process(void) { return processes; }
+
+static void count_fork(void) { processes++; }
+
+static void watch_forks(void) { pthread_atfork(NULL, NULL, count_fork); }
+
+/* ---- submitting ---- */
+
+int pool_check(struct pool_object *pool)
+{
+	py_count_call();
+	if (pool->pool && pool->process == processes)
+		return 0;
+	PyErr_SetString(PyExc_ValueError,
+	                pool->pool ? "this pool belongs to the parent process: open one here" : "Pool not running");
+	return -1;
+}
+
+int pool_check_running(struct pool_object *pool)
+{
+	if (!pool->closing)
+		return pool_check(pool);
+	PyErr_SetString(PyExc_ValueError, "Pool not running");
+	return -1;
+}
+
+int pool_task_options(PyObject *retries, PyObject *timeout, struct task_options *options)
+{
+	*options = (struct task_options){0};
+	if (retries) {
+		unsigned long number = PyLong_AsUnsignedLong(retries);
+		if (number == (unsigned long)-1 && PyErr_Occurred())
+			return -1;
+		options->retries = number < UINT32_MAX ? (unsigned)number : UINT32_MAX - 1;
+	}
+	if (!timeout || timeout == Py_None)
+		return 0;
+	if (py_timeout(timeout, &options->timeout) < 0)
+		return -1;
+	if (options->timeout > 0)
+		return 0;
+	PyErr_SetString(PyExc_ValueError, "task_timeout is a number of seconds above 0, or None");
+	return -1;
+}
+
+PyObject *pool_new_result(PyObject *class) { return ((PyTypeObject *)class)->tp_alloc((PyTypeObject *)class, 0); }
+
+PyObject *pool_raise_timeout(struct py_state *state)
+{
+	PyErr_SetNone(state->timeout_error);
+	return NULL;
+}
+
+int pool_tend(struct pool_object *pool)
+{
+	int64_t now = py_deadline(0);
+	if (now - pool->tended < pool->tend_interval)
+		return 0;
+	pool->tended = now;
+	PyObject *done = PyObject_CallMethod((PyObject *)pool, "_tend", NULL);
+	Py_XDECREF(done);
+	return done ? 0 : -1;
+}
+
+/* In one piece, as the catalogue wants it. NULL with an exception. */
+static PyObject *in_one_piece(const struct outgoing *out)
+{
+	PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)out->size);
+	char *to = bytes ? PyBytes_AS_STRING(bytes) : NULL;
+	for (size_t i = 0; bytes && i < out->count; to += out->parts[i++].size)
+		memcpy(to, out->parts[i].data, out->parts[i].size);
+	return bytes;
+}
+
+/* Its number; -1 without an exception if the catalogue is full, -2 with one. */
+static Py_ssize_t publish(struct pool_object *pool, PyObject *function)
+{
+	struct outgoing out;
+	uint32_t number = 0;
+	PyObject *bytes = NULL;
+	if (message_encode_plain(&pool->state->messages, function, &out) == 0)
+		bytes = in_one_piece(&out);
+	outgoing_clear(&out);
+	if (!bytes)
+		return -2;
+	tutti_view view = {PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)};
+	tutti_err err = tutti_pool_publish(pool->pool, view, &number);
+	Py_DECREF(bytes);
+	if (err == TUTTI_EFULL)
+		return -1;
+	if (err) {
+		py_raise(pool->state, err);
+		return -2;
+	}
+	return functions_set(&pool->functions, pool->state, number, function) < 0 ? -2 : (Py_ssize_t)number;
+}
+
+/* What stands for it in a message: a new reference. */
+static PyObject *reference_of(struct pool_object *pool, PyObject *function)
+{
+	Py_ssize_t number = functions_find(&pool->functions, function);
+	if (number < 0 && functions_is_named(pool->state, function)) {
+		number = publish(pool, function);
+		if (number == -2)
+			return NULL;
+	}
+	return number < 0 ? Py_NewRef(function) : PyLong_FromSsize_t(number);
+}
+
+/* Encodes (function, arguments, form). 0, or -1 with an exception. Clear `out` in both cases. */
+static int encode_task(struct pool_object *pool, PyObject *function, PyObject *arguments, PyObject *form,
+                       struct outgoing *out)
+{
+	PyObject *reference = reference_of(pool, function);
+	PyObject *task = reference ? PyTuple_Pack(3, reference, arguments, form) : NULL;
+	int result = -1;
+	if (task)
+		result = message_encode(&pool->state->messages, task, out);
+	else
+		*out = (struct outgoing){0};
+	Py_XDECREF(reference);
+	Py_XDECREF(task);
+	return result;
+}
+
+int pool_submit(struct pool_object *pool, PyObject *function, PyObject *arguments, PyObject *form,
+                const struct task_options *options, tutti_future **future)
+{
+	struct outgoing out;
+	tutti_job_options job = {.retries = options->retries, .timeout = options->timeout};
+	int result = encode_task(pool, function, arguments, form, &out);
+	if (result == 0 && pool_check(pool) < 0) /* pickling runs foreign code, which may have closed it */
+		result = -1;
+	if (result == 0) {
+		tutti_err err = tutti_pool_submit_message(pool->pool, future, out.parts, out.count, out.encoding, out.carried,
+		                                          out.carried_count, &job);
+		if (err) {
+			py_raise(pool->state, err);
+			result = -1;
+		}
+	}
+	outgoing_clear(&out);
+	return result < 0 ? -1 : 0;
+}
+
+/* ---- waiting ---- */
+
+struct wait_attempt {
+	tutti_future *const *futures;
+	size_t count, done;
+};
+
+static tutti_err try_wait(void *context, tutti_time timeout)
+{
+	struct wait_attempt *attempt = context;
+	if (attempt->count == 1)
+		return tutti_future_wait(attempt->futures[0], timeout);
+	return tutti_future_wait_any(attempt->futures, attempt->count, &attempt->done, timeout);
+}
+
+int pool_wait_any(struct pool_object *pool, tutti_future *const *futures, size_t count, size_t *done, int64_t deadline)
+{
+	struct wait_attempt attempt = {futures, count, 0};
+	if (pool->process != processes) {
+		PyErr_SetString(PyExc_ValueError, "this task belongs to the parent process, which alone may wait for it");
+		return -1;
+	}
+	for (;;) {
+		tutti_time left = py_time_left(deadline);
+		int err = py_wait_with_limit(try_wait, &attempt, left < pool->tend_interval ? left : pool->tend_interval);
+		*done = attempt.done;
+		if (err == TUTTI_OK)
+			return 1;
+		if (err > 0 && !py_is_not_yet(err))
+			py_raise(pool->state, (tutti_err)err);
+		if (err < 0 || !py_is_not_yet(err) || pool_tend(pool) < 0)
+			return -1;
+		if (left <= pool->tend_interval && py_time_left(deadline) <= 0)
+			return 0;
+	}
+}
+
+int pool_wait(struct pool_object *pool, tutti_future *future, int64_t deadline)
+{
+	size_t done;
+	return pool_wait_any(pool, &future, 1, &done, deadline);
+}
+
+/* ---- results ---- */
+
+PyObject *pool_caught(void)
+{
+	PyObject *type, *value, *traceback;
+	PyErr_Fetch(&type, &value, &traceback);
+	if (type) {
+		PyErr_NormalizeException(&type, &value, &traceback);
+		if (traceback)
+			PyException_SetTraceback(value, traceback);
+	}
+	Py_XDECREF(type);
+	Py_XDECREF(traceback);
+	return value;
+}
+
+static PyObject *raise_object(PyObject *exception)
+{
+	if (exception && PyExceptionInstance_Check(exception))
+		PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+	else if (exception)
+		PyErr_Format(PyExc_TypeError, "a task failed with %R, which is no exception", exception);
+	Py_XDECREF(exception);
+	return NULL;
+}
+
+/* What the core says of a task, as the exception that Python makes of it. */
+static PyObject *raise_outcome(const tutti_result *result, PyObject *function)
+{
+	PyObject *module = PyImport_ImportModule("tutti._outcomes");
+	PyObject *exception = NULL;
+	if (module && result->err == TUTTI_EWORKERDIED)
+		exception =
+			PyObject_CallMethod(module, "worker_died", "Osii", function, result->text, result->pid, result->code);
+	else if (module)
+		exception =
+			PyObject_CallMethod(module, result->err == TUTTI_ECANCELLED ? "cancelled" : "failed", "s", result->text);
+	Py_XDECREF(module);
+	return raise_object(exception);
+}
+
+PyObject *pool_read(struct pool_object *pool, tutti_future *future, PyObject *function)
+{
+	tutti_result result;
+	tutti_message message;
+	PyObject *value = NULL;
+	tutti_err err = tutti_future_get(future, &result, TUTTI_NOW);
+	if (err)
+		return py_raise(pool->state, err);
+	bool is_message = result.err == TUTTI_OK || (result.err == TUTTI_EFAILED && result.encoding != TUTTI_RAW);
+	if (is_message) {
+		tutti_result_take(&result, &message);
+		value = message_decode(&pool->state->messages, &message);
+	}
+	if (!is_message)
+		raise_outcome(&result, function);
+	else if (value && result.err == TUTTI_EFAILED)
+		value = raise_object(value);
+	tutti_result_release(&result);
+	return value;
+}
+
+void pool_drop(struct pool_object *pool, tutti_future *future)
+{
+	if (future && pool->process == processes)
+		tutti_future_close(future);
+}
+
+/* ---- its workers ---- */
+
+static PyObject *pool_handle(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	struct pool_object *self = (struct pool_object *)object;
+	if (pool_check(self) < 0)
+		return NULL;
+	tutti_handle handle = tutti_pool_handle(self->pool);
+	return PyBytes_FromStringAndSize((const char *)&handle, sizeof handle);
+}
+
+static PyObject *worker_begin(PyObject *object, PyObject *index)
+{
+	struct pool_object *self = (struct pool_object *)object;
+	unsigned long number = PyLong_AsUnsignedLong(index);
+	if (PyErr_Occurred() || pool_check(self) < 0)
+		return NULL;
+	tutti_err err = tutti_pool_worker_begin(self->pool, (unsigned)number);
+	return err ? py_raise(self->state, err) : Py_NewRef(Py_None);
+}
+
+/* _worker_ended(index, exitcode, timed_out): False: not settled yet, ask again. */
+static PyObject *worker_ended(PyObject *object, PyObject *arguments)
+{
+	struct pool_object *self = (struct pool_object *)object;
+	unsigned index;
+	int exit_code, timed_out;
+	if (!PyArg_ParseTuple(arguments, "Iip:_worker_ended", &index, &exit_code, &timed_out) || pool_check(self) < 0)
+		return NULL;
+	tutti_exit status = {.known = true,
+	                     .code = exit_code < 0 ? -1 : exit_code,
+	                     .signal = exit_code < 0 ? -exit_code : 0};
+	tutti_err err = tutti_pool_worker_ended(self->pool, index, &status, timed_out != 0);
+	if (err && err != TUTTI_EBUSY)
+		return py_raise(self->state, err);
+	return PyBool_FromLong(err == TUTTI_OK);
+}
+
+static PyObject *worker_overdue(PyObject *object, PyObject *index)
+{
+	struct pool_object *self = (struct pool_object *)object;
+	unsigned long number = PyLong_AsUnsignedLong(index);
+	if (PyErr_Occurred() || pool_check(self) < 0)
+		return NULL;
+	return PyBool_FromLong(tutti_pool_worker_overdue(self->pool, (unsigned)number));
+}
+
+/* ---- its end ---- */
+
+static tutti_err try_drain(void *context, tutti_time timeout) { return tutti_pool_drain(context, timeout); }
+
+/* From now on tasks are refused. */
+static PyObject *refuse_more(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	((struct pool_object *)object)->closing = true;
+	Py_RETURN_NONE;
+}
+
+/* Runs what was submitted, and then takes no more. */
+static PyObject *drain(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	struct pool_object *self = (struct pool_object *)object;
+	int err = TUTTI_ETIMEDOUT;
+	while (py_is_not_yet(err)) {
+		if (pool_check(self) < 0)
+			return NULL;
+		err = py_wait_with_limit(try_drain, self->pool, self->tend_interval);
+		if (err < 0 || (py_is_not_yet(err) && pool_tend(self) < 0))
+			return NULL;
+	}
+	return err ? py_raise(self->state, (tutti_err)err) : Py_NewRef(Py_None);
+}
+
+/* Cancels what has not started, and goes on. */
+static PyObject *cancel_waiting(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	struct pool_object *self = (struct pool_object *)object;
+	if (pool_check(self) < 0)
+		return NULL;
+	tutti_pool_cancel_waiting(self->pool);
+	Py_RETURN_NONE;
+}
+
+/* Cancels what has not started; the rest fails when its worker's end is told. */
+static PyObject *stop(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	struct pool_object *self = (struct pool_object *)object;
+	if (self->pool && self->process == processes)
+		tutti_pool_kill(self->pool);
+	Py_RETURN_NONE;
+}
+
+static void close_pool(struct pool_object *self)
+{
+	tutti_pool *pool = self->pool;
+	self->pool = NULL;
+	if (pool && self->process == processes)
+		tutti_pool_close(pool);
+}
+
+static PyObject *pool_close(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	close_pool((struct pool_object *)object);
+	Py_RETURN_NONE;
+}
+
+/* ---- the type ---- */
+
+static PyObject *pool_new(PyTypeObject *type, PyObject *Py_UNUSED(arguments), PyObject *Py_UNUSED(keywords))
+{
+	PyObject *module = py_module_of_type(type);
+	struct pool_object *self = module ? (struct pool_object *)type->tp_alloc(type, 0) : NULL;
+	if (!self)
+		return NULL;
+	self->module = Py_NewRef(module);
+	self->state = py_state_of_module(module);
+	self->process = processes;
+	return (PyObject *)self;
+}
+
+/* _open(workers, name, task_class, stream_class, short_lived) */
+static PyObject *pool_open(PyObject *object, PyObject *arguments)
+{
+	struct pool_object *self = (struct pool_object *)object;
+	tutti_pool_options options = {.own_workers = true};
+	PyObject *name, *task_class, *stream_class;
+	int short_lived;
+	if (!PyArg_ParseTuple(arguments, "IOO!O!p:_open", &options.workers, &name, &PyType_Type, &task_class, &PyType_Type,
+	                      &stream_class, &short_lived) ||
+	    py_name(name, &options.name) < 0)
+		return NULL;
+	if (self->pool) {
+		PyErr_SetString(PyExc_RuntimeError, "this pool is open already");
+		return NULL;
+	}
+	self->task_class = Py_NewRef(task_class);
+	self->stream_class = Py_NewRef(stream_class);
+	self->tend_interval = short_lived ? SHORT_INTERVAL : TEND_INTERVAL;
+	tutti_err err = tutti_pool_open(&self->pool, &options);
+	return err ? py_raise(self->state, err) : Py_NewRef(Py_None);
+}
+
+static int pool_traverse(PyObject *object, visitproc visit, void *arg)
+{
+	struct pool_object *self = (struct pool_object *)object;
+	Py_VISIT(Py_TYPE(object));
+	Py_VISIT(self->dict);
+	Py_VISIT(self->module);
+	Py_VISIT(self->task_class);
+	Py_VISIT(self->stream_class);
+	return functions_traverse(&self->functions, visit, arg);
+}
+
+static int pool_clear(PyObject *object)
+{
+	struct pool_object *self = (struct pool_object *)object;
+	Py_CLEAR(self->dict);
+	Py_CLEAR(self->task_class);
+	Py_CLEAR(self->stream_class);
+	functions_clear(&self->functions);
+	return 0;
+}
+
+static void pool_dealloc(PyObject *object)
+{
+	struct pool_object *self = (struct pool_object *)object;
+	PyTypeObject *type = Py_TYPE(object);
+	PyObject *module = self->module;
+	PyObject_GC_UnTrack(object);
+	if (self->weak_references)
+		PyObject_ClearWeakRefs(object);
+	close_pool(self);
+	pool_clear(object);
+	type->tp_free(object);
+	Py_DECREF(type);
+	Py_XDECREF(module); /* last: the state goes with it */
+}
+
+static PyMethodDef methods[] = {
+	{"_open", pool_open, METH_VARARGS, "_open($self, *args)\n--\n\nMakes a pool of (workers, name)."},
+	{"apply_async", PY_WITH_KEYWORDS(pool_apply_async),
+     "apply_async($self, func, args=(), kwds={}, callback=None, error_callback=None, *, retries=0, task_timeout=None)\n"
+     "--\n\nSubmits one call; its result."},
+	{"_stream", pool_stream, METH_VARARGS,
+     "_stream($self, *args)\n--\n\nSubmits many calls: (func, iterable, star, chunksize, window, ordered, as_values, "
+     "retries, task_timeout)."},
+	{"_handle", pool_handle, METH_NOARGS, "_handle($self, /)\n--\n\nWhat its workers open, as bytes."},
+	{"_worker_begin", worker_begin, METH_O, "_worker_begin($self, index, /)\n--\n\nA worker is about to start."},
+	{"_worker_ended", worker_ended, METH_VARARGS,
+     "_worker_ended($self, *args)\n--\n\nA worker's process has ended: (index, exitcode, timed_out). False: ask again."},
+	{"_worker_overdue", worker_overdue, METH_O,
+     "_worker_overdue($self, index, /)\n--\n\nWhether its task has run for longer than it may."},
+	{"_refuse_more", refuse_more, METH_NOARGS, "_refuse_more($self, /)\n--\n\nFrom now on tasks are refused."},
+	{"_drain", drain, METH_NOARGS, "_drain($self, /)\n--\n\nRuns what was submitted; no more is taken."},
+	{"_cancel_waiting", cancel_waiting, METH_NOARGS, "_cancel_waiting($self, /)\n--\n\nCancels what has not started."},
+	{"_wait_any", pool_wait_any_task, METH_VARARGS,
+     "_wait_any($self, *args)\n--\n\nWaits until one of (tasks, timeout) is done."},
+	{"_stop", stop, METH_NOARGS, "_stop($self, /)\n--\n\nCancels what has not started; no more is taken."},
+	{"_close", pool_close, METH_NOARGS, "_close($self, /)\n--\n\nGives the pool back. Its workers have ended."},
+	{0},
+};
+
+static PyMemberDef members[] = {
+	{"__dictoffset__", T_PYSSIZET, offsetof(struct pool_object, dict), READONLY, NULL},
+	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct pool_object, weak_references), READONLY, NULL},
+	{0},
+};
+
+static PyType_Slot slots[] = {
+	{Py_tp_doc, "The core of a pool of Python processes."},
+	{Py_tp_new, pool_new},
+	{Py_tp_traverse, pool_traverse},
+	{Py_tp_clear, pool_clear},
+	{Py_tp_dealloc, pool_dealloc},
+	{Py_tp_methods, methods},
+	{Py_tp_members, members},
+	{0, NULL},
+};
+
+static PyType_Spec spec = {
+	.name = "tutti._tutti.Pool",
+	.basicsize = sizeof(struct pool_object),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+	.slots = slots,
+};
+
+int py_add_pool(PyObject *module)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, watch_forks);
+	struct py_state *state = py_state_of_module(module);
+	PyObject *context = PyImport_ImportModule("multiprocessing.context");
+	state->timeout_error = context ? PyObject_GetAttrString(context, "TimeoutError") : NULL;
+	Py_XDECREF(context);
+	if (!state->timeout_error)
+		return -1;
+	return py_add_type(module, &state->pool_type, &spec, NULL);
+}

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The results of many calls, one after the other: behind map, starmap, imap and imap_unordered.
+ *
+ * The inputs are taken from an iterator, in the thread that makes the stream or reads it, and go into tasks of
+ * `chunk` inputs each; at most `window` tasks are under way. Their futures stand in the order of their submission.
+ */
+#include "errors.h"
+#include "pool.h"
+#include "wait.h"
+
+struct stream_object {
+	PyObject_HEAD PyObject *dict;
+	PyObject *weak_references;
+	struct pool_object *pool;
+	PyObject *function;
+	PyObject *inputs; /* an iterator; NULL: exhausted, or it raised */
+	PyObject *inputs_error; /* what it raised: told after the results of what came before */
+	bool star, ordered;
+	bool as_values; /* an exception is given as the item's value */
+	Py_ssize_t chunk;
+	size_t window;
+	struct task_options options;
+	/* Under way: from `first` on, `count` of them; and of how many inputs each is. */
+	tutti_future **futures;
+	Py_ssize_t *sizes;
+	size_t first, count, room;
+	/* What was read of the last task and not given yet. */
+	PyObject *values, *failures; /* a list; NULL, or a dict by place */
+	PyObject *whole_failure; /* of all its inputs */
+	Py_ssize_t place, end;
+	bool is_busy; /* a thread is in it */
+};
+
+/* ---- submitting ---- */
+
+static int make_room(struct stream_object *self)
+{
+	if (self->first + self->count < self->room)
+		return 0;
+	if (self->first > self->room / 2) {
+		memmove(self->futures, self->futures + self->first, self->count * sizeof(tutti_future *));
+		memmove(self->sizes, self->sizes + self->first, self->count * sizeof(Py_ssize_t));
+		self->first = 0;
+		return 0;
+	}
+	size_t room = self->room ? 2 * self->room : 64;
+	tutti_future **futures = PyMem_Resize(self->futures, tutti_future *, room);
+	if (futures)
+		self->futures = futures;
+	Py_ssize_t *sizes = futures ? PyMem_Resize(self->sizes, Py_ssize_t, room) : NULL;
+	if (!sizes) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	self->sizes = sizes;
+	self->room = room;
+	return 0;
+}
+
+/* The iterator has ended, or raised. */
+static void end_inputs(struct stream_object *self)
+{
+	self->inputs_error = pool_caught();
+	Py_CLEAR(self->inputs);
+}
+
+/* The next inputs as a tuple, with fewer than a chunk at their end; NULL: there are none (see end_inputs). */
+static PyObject *next_chunk(struct stream_object *self)
+{
+	PyObject *items = NULL, *list = NULL;
+	if (self->chunk == 1) {
+		PyObject *item = PyIter_Next(self->inputs);
+		items = item ? PyTuple_Pack(1, item) : NULL;
+		Py_XDECREF(item);
+	} else if ((list = PyList_New(0))) {
+		PyObject *item;
+		while (PyList_GET_SIZE(list) < self->chunk && (item = PyIter_Next(self->inputs))) {
+			int appended = PyList_Append(list, item);
+			Py_DECREF(item);
+			if (appended < 0)
+				break;
+		}
+		/* What came before it raised is run. */
+		bool ended = PyList_GET_SIZE(list) < self->chunk;
+		if (ended)
+			end_inputs(self);
+		items = PyList_GET_SIZE(list) ? PyList_AsTuple(list) : NULL;
+		Py_DECREF(list);
+		return items;
+	}
+	if (!items)
+		end_inputs(self);
+	return items;
+}
+
+/* A call of one input needs no list around its value. */
+static int submit_one(struct stream_object *self, PyObject *items, tutti_future **future)
+{
+	PyObject *input = PyTuple_GET_ITEM(items, 0);
+	if (!self->star)
+		return pool_submit(self->pool, self->function, items, Py_None, &self->options, future);
+	PyObject *arguments = PySequence_Tuple(input);
+	int result = arguments ? pool_submit(self->pool, self->function, arguments, Py_None, &self->options, future) : -1;
+	Py_XDECREF(arguments);
+	return result;
+}
+
+static int submit_chunk(struct stream_object *self, PyObject *items, tutti_future **future)
+{
+	PyObject *form = PyLong_FromLong(self->star);
+	int result = form ? pool_submit(self->pool, self->function, items, form, &self->options, future) : -1;
+	Py_XDECREF(form);
+	return result;
+}
+
+/* 0, or -1 with an exception; `items` are lost then. */
+static int submit(struct stream_object *self, PyObject *items)
+{
+	tutti_future *future;
+	if (make_room(self) < 0 ||
+	    (self->chunk == 1 ? submit_one(self, items, &future) : submit_chunk(self, items, &future)) < 0)
+		return -1;
+	self->futures[self->first + self->count] = future;
+	self->sizes[self->first + self->count] = PyTuple_GET_SIZE(items);
+	self->count++;
+	return 0;
+}
+
+/* Submits until the window is full or the inputs have ended. An input that does not go in ends them. */
+static int fill(struct stream_object *self)
+{
+	while (self->inputs && self->count < self->window) {
+		PyObject *items = next_chunk(self);
+		if (!items)
+			return 0;
+		int submitted = submit(self, items);
+		Py_DECREF(items);
+		if (submitted < 0 && !PyErr_ExceptionMatches(PyExc_Exception))
+			return -1;
+		if (submitted < 0)
+			end_inputs(self);
+	}
+	return pool_tend(self->pool);
+}
+
+/* In gulps: it wakes sleeping workers less often. */
+static bool wants_inputs(const struct stream_object *self)
+{
+	return self->inputs && self->count <= self->window - (self->window + 3) / 4;
+}
+
+/* ---- results ---- */
+
+static void forget_task(struct stream_object *self)
+{
+	Py_CLEAR(self->values);
+	Py_CLEAR(self->failures);
+	Py_CLEAR(self->whole_failure);
+	self->place = self->end = 0;
+}
+
+/* Takes the task at a place out; those before it move up. */
+static tutti_future *take(struct stream_object *self, size_t place, Py_ssize_t *size)
+{
+	tutti_future **futures = self->futures + self->first;
+	Py_ssize_t *sizes = self->sizes + self->first;
+	tutti_future *taken = futures[place];
+	*size = sizes[place];
+	memmove(futures + 1, futures, place * sizeof *futures);
+	memmove(sizes + 1, sizes, place * sizeof *sizes);
+	self->first++;
+	self->count--;
+	return taken;
+}
+
+/* What a task of several inputs gave: a list, or (list, failures). 0, or -1 with TypeError. */
+static int keep_values(struct stream_object *self, PyObject *value)
+{
+	PyObject *values = value, *failures = NULL;
+	if (PyTuple_CheckExact(value) && PyTuple_GET_SIZE(value) == 2) {
+		values = PyTuple_GET_ITEM(value, 0);
+		failures = PyTuple_GET_ITEM(value, 1);
+	}
+	if (!PyList_CheckExact(values) || PyList_GET_SIZE(values) != self->end ||
+	    (failures && !PyDict_CheckExact(failures))) {
+		PyErr_SetString(PyExc_TypeError, "a worker has given no list of results");
+		return -1;
+	}
+	self->values = Py_NewRef(values);
+	self->failures = failures ? Py_NewRef(failures) : NULL;
+	return 0;
+}
+
+/* Reads the task at a place. Its values stand in the stream then. */
+static int read_task(struct stream_object *self, size_t place)
+{
+	Py_ssize_t size;
+	tutti_future *future = take(self, place, &size);
+	PyObject *value = pool_read(self->pool, future, self->function);
+	pool_drop(self->pool, future);
+	self->place = 0;
+	self->end = size;
+	if (value && self->chunk == 1) {
+		self->values = PyList_New(1);
+		if (self->values)
+			PyList_SET_ITEM(self->values, 0, Py_NewRef(value));
+	} else if (value && keep_values(self, value) < 0) {
+		self->whole_failure = pool_caught();
+	} else if (!value && !PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(PyExc_BaseException)) {
+		return -1;
+	} else if (!value) {
+		self->whole_failure = pool_caught();
+	}
+	Py_XDECREF(value);
+	return self->values || self->whole_failure ? 0 : -1;
+}
+
+/* 1: values are there; 0: not in time; 2: there are no more; -1 with an exception. */
+static int next_task(struct stream_object *self, int64_t deadline)
+{
+	size_t place = 0;
+	if (wants_inputs(self) && fill(self) < 0)
+		return -1;
+	if (self->count == 0)
+		return 2;
+	size_t candidates = self->ordered ? 1 : self->count;
+	int done = pool_wait_any(self->pool, self->futures + self->first, candidates, &place, deadline);
+	if (done <= 0)
+		return done;
+	return read_task(self, place) < 0 ? -1 : 1;
+}
+
+static PyObject *raise_or_give(const struct stream_object *self, PyObject *error)
+{
+	if (self->as_values)
+		return Py_NewRef(error);
+	PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+	return NULL;
+}
+
+/* Of what was read and not given. */
+static PyObject *next_value(struct stream_object *self)
+{
+	Py_ssize_t place = self->place++;
+	PyObject *error = self->whole_failure, *result;
+	if (!error && self->failures) {
+		PyObject *key = PyLong_FromSsize_t(place);
+		if (!key)
+			return NULL;
+		error = PyDict_GetItem(self->failures, key);
+		Py_DECREF(key);
+	}
+	result = error ? raise_or_give(self, error) : Py_NewRef(PyList_GET_ITEM(self->values, place));
+	if (self->place == self->end)
+		forget_task(self);
+	return result;
+}
+
+static PyObject *raise_end(struct stream_object *self)
+{
+	PyObject *error = self->inputs_error;
+	self->inputs_error = NULL;
+	PyErr_SetObject(error ? (PyObject *)Py_TYPE(error) : PyExc_StopIteration, error);
+	Py_XDECREF(error);
+	return NULL;
+}
+
+/* The next item; NULL with its exception, TimeoutError, or StopIteration. */
+static PyObject *next_item(struct stream_object *self, int64_t deadline)
+{
+	int there = self->place < self->end ? 1 : next_task(self, deadline);
+	if (there == 1)
+		return next_value(self);
+	if (there == 0)
+		return pool_raise_timeout(self->pool->state);
+	return there == 2 ? raise_end(self) : NULL;
+}
+
+/* One thread at a time: a second one would take away the futures for which the first waits. */
+static int enter(struct stream_object *self)
+{
+	if (!self->is_busy) {
+		self->is_busy = true;
+		return 0;
+	}
+	PyErr_SetString(PyExc_ValueError, "another thread reads these results already");
+	return -1;
+}
+
+static PyObject *iter_next(PyObject *object)
+{
+	struct stream_object *self = (struct stream_object *)object;
+	if (enter(self) < 0)
+		return NULL;
+	PyObject *item = next_item(self, INT64_MAX);
+	self->is_busy = false;
+	return item;
+}
+
+static PyObject *stream_next(PyObject *object, PyObject *arguments)
+{
+	struct stream_object *self = (struct stream_object *)object;
+	PyObject *seconds = NULL;
+	tutti_time timeout;
+	if (!PyArg_ParseTuple(arguments, "|O:next", &seconds) || py_timeout(seconds, &timeout) < 0 || enter(self) < 0)
+		return NULL;
+	PyObject *item = next_item(self, timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout));
+	self->is_busy = false;
+	return item;
+}
+
+/* _collect(values, errors, timeout): appends what is left to two lists. False: not in time; go on later. */
+static PyObject *collect(PyObject *object, PyObject *arguments)
+{
+	struct stream_object *self = (struct stream_object *)object;
+	PyObject *values, *errors, *seconds;
+	tutti_time timeout;
+	if (!PyArg_ParseTuple(arguments, "O!O!O:_collect", &PyList_Type, &values, &PyList_Type, &errors, &seconds) ||
+	    py_timeout(seconds, &timeout) < 0 || enter(self) < 0)
+		return NULL;
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout);
+	int there = 1, kept = 0;
+	while (kept == 0 && (self->place < self->end || (there = next_task(self, deadline)) == 1)) {
+		PyObject *item = next_value(self), *error = item ? NULL : pool_caught();
+		kept = item ? PyList_Append(values, item) : PyList_Append(errors, error);
+		Py_XDECREF(item);
+		Py_XDECREF(error);
+	}
+	self->is_busy = false;
+	if (kept < 0 || there < 0)
+		return NULL;
+	if (there == 2 && self->inputs_error)
+		return raise_end(self);
+	return PyBool_FromLong(there == 2);
+}
+
+/*
+ * _feed(to_the_end): submits what the window has room for, or all; whether all inputs are in. False while another thread
+ * reads: that one does it.
+ */
+static PyObject *feed(PyObject *object, PyObject *to_the_end)
+{
+	struct stream_object *self = (struct stream_object *)object;
+	if (self->is_busy)
+		Py_RETURN_FALSE;
+	self->is_busy = true;
+	if (to_the_end == Py_True)
+		self->window = SIZE_MAX;
+	int filled = fill(self);
+	self->is_busy = false;
+	return filled < 0 ? NULL : PyBool_FromLong(!self->inputs);
+}
+
+/* _cancel(): what has not started never does, and no further input is taken. */
+static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	struct stream_object *self = (struct stream_object *)object;
+	Py_CLEAR(self->inputs);
+	for (size_t i = 0; !self->is_busy && self->pool->process == pool_process() && i < self->count; i++)
+		tutti_future_cancel(self->futures[self->first + i]);
+	Py_RETURN_NONE;
+}
+
+/* _is_done(): whether all inputs are in and run. */
+static PyObject *is_done(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	struct stream_object *self = (struct stream_object *)object;
+	bool done = !self->inputs && !self->is_busy;
+	for (size_t i = 0; done && i < self->count; i++)
+		done = tutti_future_wait(self->futures[self->first + i], TUTTI_NOW) == TUTTI_OK;
+	if (!done && pool_tend(self->pool) < 0)
+		return NULL;
+	return PyBool_FromLong(done);
+}
+
+/* ---- making ---- */
+
+static int init(struct stream_object *self, PyObject *arguments)
+{
+	PyObject *function, *inputs, *retries, *timeout;
+	Py_ssize_t chunk, window;
+	int star, ordered, as_values;
+	if (!PyArg_ParseTuple(arguments, "OOpnnppOO:_stream", &function, &inputs, &star, &chunk, &window, &ordered,
+	                      &as_values, &retries, &timeout) ||
+	    pool_task_options(retries, timeout, &self->options) < 0)
+		return -1;
+	if (chunk < 1) {
+		PyErr_Format(PyExc_ValueError, "Chunksize must be 1+, not %zd", chunk);
+		return -1;
+	}
+	self->function = Py_NewRef(function);
+	self->star = star;
+	self->ordered = ordered;
+	self->as_values = as_values;
+	self->chunk = chunk;
+	self->window = window > 0 ? (size_t)window : SIZE_MAX;
+	self->inputs = PyObject_GetIter(inputs);
+	return self->inputs ? fill(self) : -1;
+}
+
+PyObject *pool_stream(PyObject *object, PyObject *arguments)
+{
+	struct pool_object *pool = (struct pool_object *)object;
+	if (pool_check_running(pool) < 0)
+		return NULL;
+	struct stream_object *self = (struct stream_object *)pool_new_result(pool->stream_class);
+	if (!self)
+		return NULL;
+	self->pool = (struct pool_object *)Py_NewRef(object);
+	if (init(self, arguments) < 0)
+		Py_CLEAR(self);
+	return (PyObject *)self;
+}
+
+/* ---- the type ---- */
+
+static int stream_traverse(PyObject *object, visitproc visit, void *arg)
+{
+	struct stream_object *self = (struct stream_object *)object;
+	Py_VISIT(Py_TYPE(object));
+	Py_VISIT(self->dict);
+	Py_VISIT(self->pool);
+	Py_VISIT(self->function);
+	Py_VISIT(self->inputs);
+	Py_VISIT(self->inputs_error);
+	Py_VISIT(self->values);
+	Py_VISIT(self->failures);
+	Py_VISIT(self->whole_failure);
+	return 0;
+}
+
+static int stream_clear(PyObject *object)
+{
+	struct stream_object *self = (struct stream_object *)object;
+	Py_CLEAR(self->dict);
+	Py_CLEAR(self->function);
+	Py_CLEAR(self->inputs);
+	Py_CLEAR(self->inputs_error);
+	forget_task(self);
+	return 0;
+}
+
+static void stream_dealloc(PyObject *object)
+{
+	struct stream_object *self = (struct stream_object *)object;
+	PyTypeObject *type = Py_TYPE(object);
+	PyObject_GC_UnTrack(object);
+	if (self->weak_references)
+		PyObject_ClearWeakRefs(object);
+	for (size_t i = 0; i < self->count; i++)
+		pool_drop(self->pool, self->futures[self->first + i]);
+	PyMem_Free(self->futures);
+	PyMem_Free(self->sizes);
+	stream_clear(object);
+	Py_XDECREF((PyObject *)self->pool);
+	type->tp_free(object);
+	Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+	{"next", stream_next, METH_VARARGS,
+     "next($self, *args)\n--\n\nThe next result: (timeout=None). TimeoutError: not in time; ask again."},
+	{"_collect", collect, METH_VARARGS,
+     "_collect($self, *args)\n--\n\nAppends the rest: (values, errors, timeout). False: not in time."},
+	{"_feed", feed, METH_O, "_feed($self, to_the_end, /)\n--\n\nSubmits further inputs; whether all are in."},
+	{"_cancel", cancel, METH_NOARGS, "_cancel($self, /)\n--\n\nCancels what has not started."},
+	{"_is_done", is_done, METH_NOARGS, "_is_done($self, /)\n--\n\nWhether all were run."},
+	{0},
+};
+
+static PyMemberDef members[] = {
+	{"__dictoffset__", T_PYSSIZET, offsetof(struct stream_object, dict), READONLY, NULL},
+	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct stream_object, weak_references), READONLY, NULL},
+	{0},
+};
+
+static PyType_Slot slots[] = {
+	{Py_tp_doc, "The results of many calls, one after the other."},
+	{Py_tp_iter, PyObject_SelfIter},
+	{Py_tp_iternext, iter_next},
+	{Py_tp_traverse, stream_traverse},
+	{Py_tp_clear, stream_clear},
+	{Py_tp_dealloc, stream_dealloc},
+	{Py_tp_methods, methods},
+	{Py_tp_members, members},
+	{0, NULL},
+};
+
+static PyType_Spec spec = {
+	.name = "tutti._tutti.Stream",
+	.basicsize = sizeof(struct stream_object),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+	.slots = slots,
+};
+
+int py_add_stream(PyObject *module)
+{
+	return py_add_type(module, &py_state_of_module(module)->stream_type, &spec, NULL);
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* The result of one submitted call. */
+#include <sched.h>
+
+#include "arguments.h"
+#include "errors.h"
+#include "pool.h"
+#include "wait.h"
+
+struct task_object {
+	PyObject_HEAD PyObject *dict;
+	PyObject *weak_references;
+	struct pool_object *pool;
+	PyObject *function;
+	tutti_future *future;
+	bool is_reading; /* a thread decodes the result, or has; meanwhile another one may run */
+	PyObject *value, *error; /* one of them, when it is settled */
+};
+
+static bool is_settled(const struct task_object *self) { return self->value || self->error; }
+
+/* The future is done. Other threads may be in a wait for it: it is closed with the task. */
+static void read_result(struct task_object *self)
+{
+	self->is_reading = true;
+	PyObject *value = pool_read(self->pool, self->future, self->function);
+	self->error = value ? NULL : pool_caught();
+	self->value = value;
+	Py_CLEAR(self->function);
+}
+
+/* Another thread decodes the result: that takes no longer than it takes. 0, or -1 with an exception. */
+static int let_it_read(void)
+{
+	Py_BEGIN_ALLOW_THREADS;
+	sched_yield();
+	Py_END_ALLOW_THREADS;
+	return PyErr_CheckSignals();
+}
+
+/* 1: settled; 0: not in time; -1 with an exception. */
+static int settle(struct task_object *self, int64_t deadline)
+{
+	while (!is_settled(self)) {
+		int done = self->is_reading ? 1 : pool_wait(self->pool, self->future, deadline);
+		if (done <= 0)
+			return done;
+		if (!self->is_reading)
+			read_result(self);
+		else if (!is_settled(self) && let_it_read() < 0)
+			return -1;
+	}
+	return 1;
+}
+
+static PyObject *raise_error(const struct task_object *self)
+{
+	PyErr_SetObject((PyObject *)Py_TYPE(self->error), self->error);
+	return NULL;
+}
+
+static PyObject *task_get(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
+{
+	struct task_object *self = (struct task_object *)object;
+	tutti_time timeout;
+	if (py_timeout_argument("get", given, count, keywords, &timeout) < 0)
+		return NULL;
+	int settled = settle(self, timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout));
+	if (settled == 0)
+		return pool_raise_timeout(self->pool->state);
+	if (settled < 0)
+		return NULL;
+	return self->value ? Py_NewRef(self->value) : raise_error(self);
+}
+
+static PyObject *task_wait(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
+{
+	struct task_object *self = (struct task_object *)object;
+	tutti_time timeout;
+	if (py_timeout_argument("wait", given, count, keywords, &timeout) < 0)
+		return NULL;
+	if (settle(self, timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout)) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *task_ready(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	struct task_object *self = (struct task_object *)object;
+	int settled = settle(self, py_deadline(0));
+	return settled < 0 ? NULL : PyBool_FromLong(settled);
+}
+
+static PyObject *task_successful(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	struct task_object *self = (struct task_object *)object;
+	int settled = settle(self, py_deadline(0));
+	if (settled < 0)
+		return NULL;
+	if (settled)
+		return PyBool_FromLong(self->value != NULL);
+	PyErr_Format(PyExc_ValueError, "%R not ready", object);
+	return NULL;
+}
+
+/* True if it had not started: then it never runs. */
+static PyObject *task_cancel(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	struct task_object *self = (struct task_object *)object;
+	return PyBool_FromLong(tutti_future_cancel(self->future) == TUTTI_OK);
+}
+
+/* Whether it runs, or is done. */
+static PyObject *task_has_started(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	return PyBool_FromLong(tutti_future_has_started(((struct task_object *)object)->future));
+}
+
+enum { MOST_AWAITED = 64 };
+
+/* _wait_any(tasks, timeout): waits until one of the first of a list of tasks is done, or for so many seconds. */
+PyObject *pool_wait_any_task(PyObject *object, PyObject *arguments)
+{
+	struct pool_object *pool = (struct pool_object *)object;
+	PyObject *tasks, *seconds;
+	tutti_time timeout;
+	tutti_future *futures[MOST_AWAITED];
+	size_t count = 0, done;
+	if (!PyArg_ParseTuple(arguments, "O!O:_wait_any", &PyList_Type, &tasks, &seconds) ||
+	    py_timeout(seconds, &timeout) < 0)
+		return NULL;
+	/* Kept by the caller's list, which is its own. */
+	for (Py_ssize_t i = 0; i < PyList_GET_SIZE(tasks) && count < MOST_AWAITED; i++) {
+		PyObject *task = PyList_GET_ITEM(tasks, i);
+		if (PyObject_TypeCheck(task, (PyTypeObject *)pool->state->task_type))
+			futures[count++] = ((struct task_object *)task)->future;
+	}
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout);
+	if (count > 0 && pool_wait_any(pool, futures, count, &done, deadline) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+/* _error: the exception that it failed with, or None. */
+static PyObject *task_error(PyObject *object, void *Py_UNUSED(closure))
+{
+	PyObject *error = ((struct task_object *)object)->error;
+	return Py_NewRef(error ? error : Py_None);
+}
+
+/* ---- submitting ---- */
+
+/* A task that was submitted, or NULL with an exception. */
+static PyObject *submit(struct pool_object *pool, PyObject *function, PyObject *arguments, PyObject *form,
+                        const struct task_options *options)
+{
+	struct task_object *task = (struct task_object *)pool_new_result(pool->task_class);
+	if (!task)
+		return NULL;
+	task->pool = (struct pool_object *)Py_NewRef((PyObject *)pool);
+	task->function = Py_NewRef(function);
+	if (pool_submit(pool, function, arguments, form, options, &task->future) < 0 || pool_tend(pool) < 0)
+		Py_CLEAR(task);
+	return (PyObject *)task;
+}
+
+/* `arguments` as a tuple: a new reference. */
+static PyObject *as_tuple(PyObject *arguments)
+{
+	return !arguments                      ? PyTuple_New(0)
+	       : PyTuple_CheckExact(arguments) ? Py_NewRef(arguments)
+	                                       : PySequence_Tuple(arguments);
+}
+
+static bool is_given(PyObject *value) { return value && value != Py_None; }
+
+/* Empty keywords are none. */
+static PyObject *form_of(PyObject *keywords)
+{
+	bool is_empty = !is_given(keywords) || (PyDict_CheckExact(keywords) && PyDict_GET_SIZE(keywords) == 0);
+	return is_empty ? Py_None : keywords;
+}
+
+PyObject *pool_apply_async(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
+{
+	static const char *const names[] = {"func",           "args",    "kwds",        "callback",
+	                                    "error_callback", "retries", "task_timeout"};
+	struct pool_object *pool = (struct pool_object *)object;
+	PyObject *values[7];
+	struct task_options options;
+	if (py_arguments("apply_async", names, 7, given, count, keywords, values) < 0 ||
+	    py_required("apply_async", "func", values[0]) < 0 || pool_task_options(values[5], values[6], &options) < 0 ||
+	    pool_check_running(pool) < 0)
+		return NULL;
+	PyObject *arguments = as_tuple(values[1]);
+	PyObject *task = arguments ? submit(pool, values[0], arguments, form_of(values[2]), &options) : NULL;
+	Py_XDECREF(arguments);
+	if (task && (is_given(values[3]) || is_given(values[4]))) {
+		PyObject *watched = PyObject_CallMethod(object, "_watch", "OOO", task, values[3] ? values[3] : Py_None,
+		                                        values[4] ? values[4] : Py_None);
+		if (!watched)
+			Py_CLEAR(task);
+		Py_XDECREF(watched);
+	}
+	return task;
+}
+
+/* ---- the type ---- */
+
+static int task_traverse(PyObject *object, visitproc visit, void *arg)
+{
+	struct task_object *self = (struct task_object *)object;
+	Py_VISIT(Py_TYPE(object));
+	Py_VISIT(self->dict);
+	Py_VISIT(self->pool);
+	Py_VISIT(self->function);
+	Py_VISIT(self->value);
+	Py_VISIT(self->error);
+	return 0;
+}
+
+static int task_clear(PyObject *object)
+{
+	struct task_object *self = (struct task_object *)object;
+	Py_CLEAR(self->dict);
+	Py_CLEAR(self->function);
+	Py_CLEAR(self->value);
+	Py_CLEAR(self->error);
+	return 0;
+}
+
+static void task_dealloc(PyObject *object)
+{
+	struct task_object *self = (struct task_object *)object;
+	PyTypeObject *type = Py_TYPE(object);
+	PyObject_GC_UnTrack(object);
+	if (self->weak_references)
+		PyObject_ClearWeakRefs(object);
+	if (self->future)
+		pool_drop(self->pool, self->future);
+	task_clear(object);
+	Py_XDECREF((PyObject *)self->pool);
+	type->tp_free(object);
+	Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+	{"get", PY_WITH_KEYWORDS(task_get),
+     "get($self, timeout=None)\n--\n\nThe value, or the task's exception. TimeoutError: not in time."},
+	{"wait", PY_WITH_KEYWORDS(task_wait), "wait($self, timeout=None)\n--\n\nWaits until it is done, or for so long."},
+	{"ready", task_ready, METH_NOARGS, "ready($self, /)\n--\n\nWhether it is done."},
+	{"successful", task_successful, METH_NOARGS,
+     "successful($self, /)\n--\n\nWhether it is done without an exception. ValueError: it is not done."},
+	{"_has_started", task_has_started, METH_NOARGS, "_has_started($self, /)\n--\n\nWhether it runs, or is done."},
+	{"cancel", task_cancel, METH_NOARGS,
+     "cancel($self, /)\n--\n\nWhether it could be cancelled: it had not started, and never will."},
+	{0},
+};
+
+static PyGetSetDef properties[] = {
+	{"_error", task_error, NULL, "The exception that it failed with, or None.", NULL},
+	{0},
+};
+
+static PyMemberDef members[] = {
+	{"__dictoffset__", T_PYSSIZET, offsetof(struct task_object, dict), READONLY, NULL},
+	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct task_object, weak_references), READONLY, NULL},
+	{0},
+};
+
+static PyType_Slot slots[] = {
+	{Py_tp_doc, "The result of one submitted call."},
+	{Py_tp_traverse, task_traverse},
+	{Py_tp_clear, task_clear},
+	{Py_tp_dealloc, task_dealloc},
+	{Py_tp_methods, methods},
+	{Py_tp_getset, properties},
+	{Py_tp_members, members},
+	{0, NULL},
+};
+
+static PyType_Spec spec = {
+	.name = "tutti._tutti.Task",
+	.basicsize = sizeof(struct task_object),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+	.slots = slots,
+};
+
+int py_add_task(PyObject *module) { return py_add_type(module, &py_state_of_module(module)->task_type, &spec, NULL); }

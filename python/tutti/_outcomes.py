@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""What becomes of a task, as exceptions: made in the worker for the owner, or by the owner for a dead worker."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import pool as standard
+from typing import Any
+
+from tutti import _tutti
+
+__all__ = ["WorkerDied"]
+
+
+class WorkerDied(BrokenProcessPool):
+    """The process that ran a task ended before the task did.
+
+    It is this task's failure alone: the pool goes on with another worker. ``task`` is the function's name, ``pid``
+    the process; ``signal`` is what killed it, or None, and then ``exitcode`` is what it ended with.
+    """
+
+    def __init__(self, text: str, task: str, pid: int, signal: int | None, exitcode: int | None) -> None:
+        super().__init__(text)
+        self.task = task
+        self.pid = pid
+        self.signal = signal
+        self.exitcode = exitcode
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.task, self.pid, self.signal, self.exitcode)
+
+
+# --- in the worker --------------------------------------------------------------------------------------------
+
+
+def failure(error: BaseException) -> Any:
+    """The exception as it travels: with the text of its traceback, which becomes its cause."""
+    if error.__traceback__ is None:
+        return error
+    return standard.ExceptionWithTraceback(error, error.__traceback__)  # type: ignore[attr-defined]
+
+
+def unsendable(error: BaseException, value: object) -> Exception:
+    """For a result that cannot be pickled."""
+    try:
+        return standard.MaybeEncodingError(error, value)  # type: ignore[attr-defined, no-any-return]
+    except Exception:  # its own repr() may raise
+        return standard.MaybeEncodingError(error, f"<{type(value).__name__}>")  # type: ignore[attr-defined, no-any-return]
+
+
+# --- in the owner ---------------------------------------------------------------------------------------------
+
+
+def _name_of(function: object) -> str:
+    name = getattr(function, "__qualname__", None)
+    return name if isinstance(name, str) else type(function).__name__
+
+
+def worker_died(function: object, text: str, pid: int, code: int) -> WorkerDied:
+    """``text``: the core's account; ``code``: the signal, or minus the exit code."""
+    name = _name_of(function)
+    how = text.partition(": ")[2] or text
+    return WorkerDied(f"task {name}(): {how}", name, pid, code if code > 0 else None, -code if code <= 0 else None)
+
+
+def cancelled(text: str) -> BaseException:
+    return CancelledError(text)
+
+
+def failed(text: str) -> BaseException:
+    return _tutti.Error(text)

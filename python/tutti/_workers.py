@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""The processes of a pool: what each of them does, and how their owner keeps so many of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing import process
+from typing import Any, Callable
+
+from tutti import _tutti
+
+__all__: list[str] = []
+
+_PATIENCE = 5.0  # seconds that a worker has to end after SIGTERM
+
+
+# --- in a worker ----------------------------------------------------------------------------------------------
+
+
+def _owner_has_ended() -> bool:
+    parent = process.parent_process()
+    return parent is not None and not parent.is_alive()
+
+
+def _initialize(worker: Any, initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> bool:
+    """False: it failed, and so does the pool, for the others would fail as well."""
+    if initializer is None:
+        return True
+    try:
+        initializer(*arguments)
+    except Exception as error:
+        traceback.print_exc()
+        worker._refuse("".join(traceback.format_exception_only(type(error), error)).strip())
+        return False
+    return True
+
+
+def run(
+    handle: bytes, index: int, initializer: Callable[..., object] | None, arguments: tuple[Any, ...], limit: int
+) -> None:
+    """What the process of a worker does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, who ends the pool
+    worker = _tutti.Worker(handle, index)
+    if _initialize(worker, initializer, arguments):
+        worker._serve(_owner_has_ended, limit)
+
+
+# --- in their owner -------------------------------------------------------------------------------------------
+
+
+class Crew:
+    """The workers of one pool, started, watched and replaced."""
+
+    def __init__(self, context: Any, count: int, task: tuple[Any, ...]) -> None:
+        self.processes: list[Any] = [None] * count
+        self._context = context
+        self._task = task  # initializer, its arguments, tasks for each worker
+        self._overdue: set[int] = set()
+        self._tending = threading.Lock()
+        self._ending = False
+
+    def start(self, pool: Any) -> None:
+        with self._tending:
+            for index in range(len(self.processes)):
+                self._start_one(pool, index)
+
+    def _start_one(self, pool: Any, index: int) -> None:
+        pool._worker_begin(index)
+        worker = self._context.Process(target=run, args=(pool._handle(), index, *self._task))
+        worker.name = worker.name.replace("Process", "PoolWorker")
+        worker.start()
+        self.processes[index] = worker
+
+    def tend(self, pool: Any) -> None:
+        """Tells the pool which workers have ended, and starts others. Another thread may be at it: then nothing."""
+        if not self._tending.acquire(blocking=False):
+            return
+        try:
+            for index, worker in enumerate(self.processes):
+                if worker is not None:
+                    self._tend_one(pool, index, worker)
+        finally:
+            self._tending.release()
+
+    def _tend_one(self, pool: Any, index: int, worker: Any) -> None:
+        code = worker.exitcode
+        if code is None:
+            if pool._worker_overdue(index):
+                self._overdue.add(index)
+                worker.kill()
+            return
+        try:
+            settled = pool._worker_ended(index, code, index in self._overdue)
+        except _tutti.Error:  # the pool is broken: who waits is told
+            settled, self._ending = True, True
+        if not settled:
+            return
+        worker.join()
+        self._overdue.discard(index)
+        self.processes[index] = None
+        if not self._ending:
+            self._start_one(pool, index)
+
+    def end(self) -> None:
+        """Nobody is replaced any more."""
+        with self._tending:
+            self._ending = True
+
+    def join(self, pool: Any) -> None:
+        """Waits for those that end by themselves."""
+        self.end()
+        while True:
+            worker = next((worker for worker in self.processes if worker is not None), None)
+            if worker is None:
+                return
+            worker.join()
+            self.tend(pool)
+
+    def kill(self, pool: Any) -> None:
+        """Ends them all, at once."""
+        self.abandon()
+        self.join(pool)
+
+    def abandon(self) -> None:
+        """The same for a pool that is gone."""
+        self.end()
+        running = [worker for worker in self.processes if worker is not None]
+        for worker in running:
+            if worker.exitcode is None:
+                worker.terminate()
+        for worker in running:
+            worker.join(_PATIENCE)
+            if worker.exitcode is None:
+                worker.kill()
+                worker.join()
+
+
+def default_count() -> int:
+    """As many as CPUs may be used by this process: by its affinity, and by the quota of its control group."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota()
+    return max(1, min(count, quota)) if quota else count
+
+
+def _quota() -> int | None:
+    """CPUs by the quota, rounded up; None: there is none, or it cannot be read."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
+        return None if quota == "max" else -(-int(quota) // int(period))
+    except (OSError, ValueError):
+        return None
+
+
+def report(error: BaseException) -> None:
+    """An exception that nobody waits for, such as a callback's."""
+    arguments = threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
+    if sys.is_finalizing():
+        return
+    threading.excepthook(arguments)

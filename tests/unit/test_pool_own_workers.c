@@ -1,0 +1,874 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pools whose workers their owner starts himself. Here they are plain forks of the test, and each is hired and
+ * looked after by hand: so it is certain who runs what, and who dies in it.
+ */
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pool_scene.h"
+
+/* What a worker does with one job. */
+typedef void serve_job(tutti_worker *worker, tutti_message *input, unsigned run);
+
+struct place {
+	tutti_handle pool;
+	unsigned index;
+	serve_job *serve;
+};
+
+static atomic_u32 *running; /* shared: a worker that never ends its job says that it has begun */
+
+static tutti_pool *open_own(unsigned workers)
+{
+	return open_pool((tutti_pool_options){.workers = workers, .own_workers = true});
+}
+
+/* --- workers ----------------------------------------------------------------------------------------------------- */
+
+static void be_worker(void *context)
+{
+	const struct place *place = context;
+	tutti_worker *worker;
+	tutti_message input;
+	tutti_err err;
+	unsigned run;
+	OK(tutti_worker_open(&worker, arena, place->pool, place->index));
+	tutti_worker_ready(worker);
+	while ((err = tutti_worker_next(worker, &input, &run, tutti_seconds(10))) != TUTTI_EOF) {
+		if (err == TUTTI_EINTR || err == TUTTI_EBUSY)
+			continue;
+		OK(err);
+		place->serve(worker, &input, run);
+		tutti_message_release(&input);
+	}
+	tutti_worker_close(worker);
+}
+
+static pid_t hire(tutti_pool *pool, unsigned index, serve_job *serve)
+{
+	struct place place = {tutti_pool_handle(pool), index, serve};
+	OK(tutti_pool_worker_begin(pool, index));
+	return support_fork(be_worker, &place);
+}
+
+static tutti_err tell_end(tutti_pool *pool, unsigned index, int status, bool timed_out)
+{
+	tutti_exit ended = {.known = true,
+	                    .code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+	                    .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0};
+	tutti_err err;
+	UNTIL(5000, (err = tutti_pool_worker_ended(pool, index, &ended, timed_out)) != TUTTI_EBUSY);
+	return err;
+}
+
+/* It ends by itself, in the middle of a job. */
+static void bury(tutti_pool *pool, unsigned index, pid_t pid) { OK(tell_end(pool, index, support_wait(pid), false)); }
+
+/* The pool is drained, and its only worker goes home. */
+static void end_with(tutti_pool *pool, pid_t worker)
+{
+	OK(tutti_pool_drain(pool, tutti_seconds(5)));
+	support_join_child(worker);
+	OK(tell_end(pool, 0, 0, false));
+	end(pool);
+}
+
+/* In two parts. */
+static void echo(tutti_worker *worker, tutti_message *input, unsigned run)
+{
+	(void)run;
+	size_t half = input->view.size / 2;
+	tutti_view parts[] = {{input->view.data, half}, {(const char *)input->view.data + half, input->view.size - half}};
+	OK(tutti_worker_finish(worker, TUTTI_OK, 0, parts, 2, (tutti_encoding)input->encoding, input->carried,
+	                       input->carried_count));
+}
+
+static void die_at_first(tutti_worker *worker, tutti_message *input, unsigned run)
+{
+	if (run == 1)
+		kill(getpid(), SIGKILL);
+	echo(worker, input, run);
+}
+
+static void leave_at_first(tutti_worker *worker, tutti_message *input, unsigned run)
+{
+	if (run == 1)
+		exit(7);
+	echo(worker, input, run);
+}
+
+static void never_end(tutti_worker *worker, tutti_message *input, unsigned run)
+{
+	(void)worker, (void)input, (void)run;
+	store_release(running, 1);
+	support_pause_forever();
+}
+
+/* --- jobs -------------------------------------------------------------------------------------------------------- */
+
+/* Of `size` bytes, in three parts. */
+static tutti_err submit_with(tutti_pool *pool, tutti_future **future, size_t size, const tutti_handle *carried,
+                             size_t carried_count, tutti_job_options options)
+{
+	static unsigned char bytes[MEBIBYTE];
+	size_t third = size / 3;
+	support_fill(bytes, size, size);
+	tutti_view parts[] = {{bytes, third}, {bytes + third, third}, {bytes + 2 * third, size - 2 * third}};
+	return tutti_pool_submit_message(pool, future, parts, 3, TUTTI_PICKLE, carried, carried_count, &options);
+}
+
+static tutti_future *submit(tutti_pool *pool, size_t size, tutti_job_options options)
+{
+	tutti_future *future;
+	OK(submit_with(pool, &future, size, NULL, 0, options));
+	return future;
+}
+
+static tutti_result get(tutti_future *future)
+{
+	tutti_result result;
+	OK(tutti_future_get(future, &result, tutti_seconds(10)));
+	tutti_future_close(future);
+	return result;
+}
+
+static void expect_echo(const tutti_result *result, size_t size)
+{
+	assert_int_equal(result->err, TUTTI_OK);
+	assert_string_equal(result->text, "");
+	assert_int_equal(result->encoding, TUTTI_PICKLE);
+	assert_int_equal(result->view.size, size);
+	assert_true(support_is_filled(result->view.data, size, size));
+}
+
+static const size_t SIZES[] = {0, 1, 64, 65, 1000, 4095, 4096, MEBIBYTE};
+enum { SIZE_COUNT = sizeof SIZES / sizeof SIZES[0] };
+
+/* --- there and back ---------------------------------------------------------------------------------------------- */
+
+static void messages_go_there_and_back(void **state)
+{
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	assert_int_equal(tutti_pool_worker_count(pool), 1);
+	assert_int_equal(tutti_pool_worker(pool, 0), 0); /* the pool has started none */
+	pid_t worker = hire(pool, 0, echo);
+	for (unsigned i = 0; i < 2 * SIZE_COUNT; i++) {
+		size_t size = SIZES[i / 2];
+		tutti_result result = get(submit(pool, size, (tutti_job_options){.index = i, .retries = i % 2}));
+		expect_echo(&result, size);
+		assert_int_equal(result.index, i);
+		assert_int_equal(result.runs, 1);
+		assert_int_equal(result.pid, worker);
+		tutti_result_release(&result);
+		tutti_result_release(&result);
+	}
+	end_with(pool, worker);
+}
+
+static void all_that_was_submitted_is_run_before_the_end(void **state)
+{
+	enum { COUNT = 200 };
+	tutti_future *futures[COUNT];
+	(void)state;
+	tutti_pool *pool = open_own(2);
+	for (unsigned i = 0; i < COUNT; i++)
+		futures[i] = submit(pool, i, (tutti_job_options){.index = i});
+	pid_t workers[] = {hire(pool, 0, echo), hire(pool, 1, echo)};
+	OK(tutti_pool_drain(pool, tutti_seconds(10)));
+	for (unsigned i = 0; i < 2; i++) {
+		support_join_child(workers[i]); /* TUTTI_EOF sent it home */
+		OK(tell_end(pool, i, 0, false));
+	}
+	for (unsigned i = 0; i < COUNT; i++) {
+		tutti_result result = get(futures[i]);
+		expect_echo(&result, i);
+		assert_int_equal(result.index, i);
+		tutti_result_release(&result);
+	}
+	tutti_future *late;
+	EXPECT(TUTTI_ESHUTDOWN, submit_with(pool, &late, 5000, NULL, 0, (tutti_job_options){0}));
+	end(pool);
+}
+
+/* A worker and its owner may even be one process: nothing here waits for another. */
+static void a_worker_without_jobs_is_told_so(void **state)
+{
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	tutti_worker *worker;
+	tutti_message input;
+	unsigned run;
+	OK(tutti_worker_open(&worker, arena, tutti_pool_handle(pool), 0));
+	tutti_worker_ready(worker);
+	EXPECT(TUTTI_EEMPTY, tutti_worker_next(worker, &input, &run, TUTTI_NOW));
+	EXPECT(TUTTI_EEMPTY, tutti_worker_next(worker, &input, &run, tutti_ms(1)));
+	tutti_future *cancelled = submit(pool, 10, (tutti_job_options){0});
+	tutti_future *future = submit(pool, 100, (tutti_job_options){0});
+	OK(tutti_future_cancel(cancelled));
+	OK(tutti_worker_next(worker, &input, &run, TUTTI_NOW));
+	assert_int_equal(run, 1);
+	echo(worker, &input, run);
+	tutti_message_release(&input);
+	EXPECT(TUTTI_EEMPTY, tutti_worker_next(worker, &input, &run, TUTTI_NOW));
+	tutti_result result = get(future);
+	expect_echo(&result, 100);
+	tutti_result_release(&result);
+	OK(tutti_pool_submit_message(pool, &future, NULL, 0, TUTTI_RAW, NULL, 0, NULL)); /* as little as there can be */
+	OK(tutti_worker_next(worker, &input, &run, TUTTI_NOW));
+	assert_int_equal(input.view.size, 0);
+	OK(tutti_worker_finish(worker, TUTTI_OK, 0, NULL, 0, TUTTI_RAW, NULL, 0));
+	result = get(future);
+	assert_int_equal(result.view.size, 0);
+	tutti_result_release(&result);
+	tutti_future_close(cancelled);
+	OK(tutti_pool_drain(pool, TUTTI_NOW));
+	EXPECT(TUTTI_EOF, tutti_worker_next(worker, &input, &run, tutti_seconds(5)));
+	tutti_worker_close(worker);
+	tutti_worker_close(NULL);
+	end(pool);
+}
+
+static void fail_as_told(tutti_worker *worker, tutti_message *input, unsigned run)
+{
+	static const char text[] = "it failed, with a text that is longer than what fits into a job by itself";
+	(void)run;
+	tutti_encoding encoding = input->view.size == 1 ? TUTTI_RAW : TUTTI_PICKLE;
+	OK(tutti_worker_finish(worker, TUTTI_EFAILED, 5, &(tutti_view){text, sizeof text}, 1, encoding, NULL, 0));
+}
+
+/* Bytes of another encoding are not for reading: the caller, who knows it, has them as they are. */
+static void a_failure_is_a_text_or_a_message(void **state)
+{
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	pid_t worker = hire(pool, 0, fail_as_told);
+	for (size_t size = 1; size <= 2; size++) {
+		tutti_result result = get(submit(pool, size, (tutti_job_options){.retries = 3}));
+		assert_int_equal(result.err, TUTTI_EFAILED);
+		assert_int_equal(result.code, 5);
+		assert_int_equal(result.runs, 1); /* only deaths are run again: what a code means is for the caller */
+		assert_int_equal(result.encoding, size == 1 ? TUTTI_RAW : TUTTI_PICKLE);
+		assert_non_null(strstr(size == 1 ? result.text : result.view.data, "longer than what fits"));
+		assert_int_equal(size == 1 ? result.view.size : strlen(result.text), 0);
+		tutti_result_release(&result);
+	}
+	end_with(pool, worker);
+}
+
+static void a_large_result_that_was_taken_outlives_it(void **state)
+{
+	tutti_message messages[SIZE_COUNT];
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	pid_t worker = hire(pool, 0, echo);
+	for (unsigned i = 0; i < SIZE_COUNT; i++) {
+		tutti_result result = get(submit(pool, SIZES[i], (tutti_job_options){0}));
+		tutti_result_take(&result, &messages[i]);
+		expect_echo(&result, SIZES[i]);
+		assert_int_equal(messages[i].view.size, SIZES[i]);
+		assert_int_equal(messages[i].encoding, TUTTI_PICKLE);
+		assert_int_equal(messages[i].carried_count, 0);
+		assert_true(support_is_filled(messages[i].view.data, SIZES[i], SIZES[i]));
+		tutti_result_release(&result);
+	}
+	OK(tutti_pool_drain(pool, tutti_seconds(5)));
+	support_join_child(worker);
+	tutti_pool_close(pool);
+	for (unsigned i = 0; i < SIZE_COUNT; i++) {
+		if (SIZES[i] > 64)
+			assert_true(support_is_filled(messages[i].view.data, SIZES[i], SIZES[i]));
+		tutti_message_release(&messages[i]);
+	}
+	end(NULL);
+}
+
+/* There is nothing left to take: no bytes of others may come instead. */
+static void a_result_is_taken_once(void **state)
+{
+	tutti_message first, second;
+	tutti_result none = {.text = ""};
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	pid_t worker = hire(pool, 0, echo);
+	tutti_result result = get(submit(pool, 5000, (tutti_job_options){0}));
+	tutti_result_take(&result, &first);
+	tutti_result_take(&result, &second);
+	assert_int_equal(first.view.size, 5000);
+	assert_int_equal(second.view.size, 0);
+	tutti_message_release(&second);
+	tutti_message_release(&first);
+	tutti_result_release(&result);
+	tutti_result_take(&none, &first);
+	assert_int_equal(first.view.size, 0);
+	tutti_message_release(&first);
+	end_with(pool, worker);
+}
+
+/* --- handles ----------------------------------------------------------------------------------------------------- */
+
+/* A queue with this number in it. */
+static tutti_queue *open_queue(uint64_t number)
+{
+	tutti_queue *queue;
+	OK(tutti_queue_open(&queue, &(tutti_queue_options){.arena = arena, .name = "carried"}));
+	OK(tutti_queue_put(queue, &number, sizeof number, TUTTI_NOW));
+	return queue;
+}
+
+static bool is_gone(tutti_handle handle)
+{
+	tutti_queue *queue = NULL;
+	tutti_err err = tutti_queue_at(&queue, arena, handle);
+	tutti_queue_close(err ? NULL : queue);
+	return err == TUTTI_ESTALE;
+}
+
+/* A worker lets go of what it got a moment after it has finished. */
+static void expect_gone(tutti_handle handle) { UNTIL(5000, is_gone(handle)); }
+
+/* Submits the only handle of a queue. */
+static tutti_handle send_queue(tutti_pool *pool, tutti_future **future, size_t size, uint64_t number, unsigned retries)
+{
+	tutti_queue *queue = open_queue(number);
+	tutti_handle handle = tutti_queue_handle(queue);
+	OK(submit_with(pool, future, size, &handle, 1, (tutti_job_options){.retries = retries}));
+	tutti_queue_close(queue);
+	return handle;
+}
+
+static void take_number(tutti_handle handle, uint64_t expected)
+{
+	tutti_queue *queue;
+	uint64_t number = 0;
+	OK(tutti_queue_at(&queue, arena, handle));
+	OK(tutti_queue_get_into(queue, &number, sizeof number, NULL, TUTTI_NOW));
+	assert_int_equal(number, expected);
+	tutti_queue_close(queue);
+}
+
+/* On every run, and not on the last alone. */
+static void input_and_result_keep_what_they_carry_alive(void **state)
+{
+	tutti_future *future;
+	tutti_message message;
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	pid_t worker = hire(pool, 0, echo);
+	for (unsigned i = 0; i < 2 * SIZE_COUNT; i++) {
+		size_t size = SIZES[i / 2];
+		tutti_handle handle = send_queue(pool, &future, size, i, i % 2);
+		tutti_result result = get(future);
+		expect_echo(&result, size);
+		tutti_result_take(&result, &message);
+		tutti_result_release(&result);
+		assert_int_equal(message.carried_count, 1);
+		assert_memory_equal(&message.carried[0], &handle, sizeof handle);
+		assert_true(support_is_filled(message.view.data, size, size));
+		take_number(message.carried[0], i);
+		tutti_message_release(&message);
+		expect_gone(handle);
+	}
+	end_with(pool, worker);
+}
+
+static void a_result_that_nobody_takes_lets_go(void **state)
+{
+	tutti_future *future;
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	pid_t worker = hire(pool, 0, echo);
+	tutti_handle read = send_queue(pool, &future, 5000, 1, 0);
+	tutti_result result = get(future);
+	tutti_result_release(&result);
+	expect_gone(read);
+	tutti_handle unread = send_queue(pool, &future, 10, 2, 1);
+	OK(tutti_future_wait(future, tutti_seconds(10)));
+	tutti_future_close(future);
+	expect_gone(unread);
+	tutti_handle unwanted = send_queue(pool, &future, 10, 3, 0);
+	tutti_future_close(future); /* the worker drops it */
+	end_with(pool, worker);
+	(void)unwanted; /* an object that were left would be found by end() */
+}
+
+static void handles_that_are_none_are_refused(void **state)
+{
+	static tutti_handle many[1001];
+	tutti_worker *worker;
+	tutti_message input;
+	tutti_future *future;
+	unsigned run;
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	tutti_queue *queue = open_queue(1);
+	tutti_handle handle = tutti_queue_handle(queue), foreign = handle;
+	foreign.arena++;
+	for (unsigned i = 0; i < 1001; i++)
+		many[i] = handle;
+	EXPECT(TUTTI_EFOREIGN, submit_with(pool, &future, 10, &foreign, 1, (tutti_job_options){0}));
+	EXPECT_TEXT(TUTTI_EINVAL, "1000", submit_with(pool, &future, 4095, many, 1001, (tutti_job_options){0}));
+	OK(submit_with(pool, &future, 4095, many, 1000, (tutti_job_options){0}));
+	tutti_queue_close(queue);
+	OK(tutti_worker_open(&worker, arena, tutti_pool_handle(pool), 0));
+	OK(tutti_worker_next(worker, &input, &run, TUTTI_NOW));
+	assert_int_equal(input.carried_count, 1000);
+	assert_true(support_is_filled(input.view.data, 4095, 4095));
+	tutti_message_release(&input);
+	expect_gone(handle);
+	/* The job is not finished by what could not be sent; then it is. */
+	EXPECT(TUTTI_ESTALE, tutti_worker_finish(worker, TUTTI_OK, 0, NULL, 0, TUTTI_RAW, &handle, 1));
+	EXPECT(TUTTI_EINVAL, tutti_worker_finish(worker, TUTTI_OK, 0, NULL, 0, TUTTI_RAW, many, 1001));
+	OK(tutti_worker_finish(worker, TUTTI_EFAILED, 1, &(tutti_view){"no", 3}, 1, TUTTI_RAW, NULL, 0));
+	tutti_worker_close(worker);
+	tutti_result result = get(future);
+	assert_int_equal(result.err, TUTTI_EFAILED);
+	assert_string_equal(result.text, "no");
+	tutti_result_release(&result);
+	end(pool);
+}
+
+/* --- deaths ------------------------------------------------------------------------------------------------------ */
+
+/* By another worker, which finds the input as it was. */
+static void run_again_after(serve_job *serve, size_t size)
+{
+	tutti_message message;
+	tutti_future *future;
+	tutti_pool *pool = open_own(2);
+	tutti_handle handle = send_queue(pool, &future, size, size, 1);
+	tutti_future *plain = submit(pool, size, (tutti_job_options){.retries = 1});
+	bury(pool, 0, hire(pool, 0, serve));
+	bury(pool, 1, hire(pool, 1, serve)); /* a job that is run again is behind those that wait */
+	pid_t worker = hire(pool, 0, serve);
+	tutti_result result = get(future);
+	expect_echo(&result, size);
+	assert_int_equal(result.runs, 2);
+	assert_int_equal(result.pid, worker);
+	tutti_result_take(&result, &message);
+	take_number(message.carried[0], size);
+	tutti_message_release(&message);
+	tutti_result_release(&result);
+	expect_gone(handle);
+	result = get(plain);
+	expect_echo(&result, size);
+	assert_int_equal(result.runs, 2);
+	tutti_result_release(&result);
+	end_with(pool, worker);
+}
+
+static void with_retries_another_worker_runs_it_again(void **state)
+{
+	static const size_t sizes[] = {40, 1000, MEBIBYTE};
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		run_again_after(die_at_first, sizes[i]);
+		run_again_after(leave_at_first, sizes[i]);
+	}
+}
+
+/* The dead has taken the input away: it goes with him. */
+static void without_retries_a_death_fails_it(void **state)
+{
+	static const size_t sizes[] = {40, 1000, MEBIBYTE};
+	char text[64];
+	(void)state;
+	for (unsigned i = 0; i < 6; i++) {
+		tutti_future *future;
+		bool killed = i % 2;
+		tutti_pool *pool = open_own(1);
+		tutti_handle handle = send_queue(pool, &future, sizes[i / 2], 1, 0);
+		pid_t worker = hire(pool, 0, killed ? die_at_first : leave_at_first);
+		bury(pool, 0, worker);
+		tutti_result result = get(future);
+		assert_int_equal(result.err, TUTTI_EWORKERDIED);
+		assert_int_equal(result.code, killed ? SIGKILL : -7);
+		assert_int_equal(result.runs, 1);
+		assert_int_equal(result.pid, worker);
+		assert_int_equal(result.encoding, TUTTI_RAW);
+		snprintf(text, sizeof text, "task 0: worker %d", (int)worker);
+		assert_non_null(strstr(result.text, text));
+		assert_non_null(strstr(result.text, killed ? "SIGKILL" : "exit code 7"));
+		tutti_result_release(&result);
+		expect_gone(handle);
+		end(pool);
+	}
+}
+
+/* Killed while it has nothing, and before it could look. */
+static void a_death_between_jobs_costs_none(void **state)
+{
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	for (unsigned i = 0; i < 20; i++) {
+		pid_t worker = hire(pool, 0, echo);
+		if (i % 2) {
+			tutti_result result = get(submit(pool, 100, (tutti_job_options){0}));
+			expect_echo(&result, 100);
+			tutti_result_release(&result);
+		}
+		kill(worker, SIGKILL);
+		int status = support_wait(worker);
+		/* Those that were killed at once may not have been ready; never so many in a row that the pool gives up. */
+		OK(tell_end(pool, 0, status, false));
+	}
+	end_with(pool, hire(pool, 0, echo));
+}
+
+static void an_overdue_job_is_told_of(void **state)
+{
+	(void)state;
+	running = support_shared(sizeof *running);
+	tutti_pool *pool = open_own(1);
+	assert_false(tutti_pool_worker_overdue(pool, 0)); /* there is none */
+	tutti_future *future = submit(pool, 40, (tutti_job_options){.index = 12, .timeout = tutti_ms(50), .retries = 1});
+	for (unsigned run = 1; run <= 2; run++) {
+		store_release(running, 0);
+		pid_t worker = hire(pool, 0, never_end);
+		UNTIL(5000, load_acquire(running) == 1);
+		int64_t start = support_now();
+		assert_false(tutti_pool_worker_overdue(pool, 0)); /* this starts the clock */
+		UNTIL(5000, tutti_pool_worker_overdue(pool, 0));
+		assert_true(support_now() - start >= 50000000);
+		kill(worker, SIGKILL);
+		OK(tell_end(pool, 0, support_wait(worker), true));
+		assert_false(tutti_pool_worker_overdue(pool, 0));
+	}
+	tutti_result result = get(future);
+	assert_int_equal(result.err, TUTTI_EWORKERDIED);
+	assert_int_equal(result.runs, 2);
+	assert_non_null(strstr(result.text, "task 12"));
+	assert_non_null(strstr(result.text, "longer than 0.05 s"));
+	assert_non_null(strstr(result.text, "run 2 times"));
+	tutti_result_release(&result);
+	end(pool);
+}
+
+static void a_job_without_a_time_is_never_overdue(void **state)
+{
+	(void)state;
+	running = support_shared(sizeof *running);
+	tutti_pool *pool = open_own(1);
+	tutti_future *future = submit(pool, 40, (tutti_job_options){0});
+	pid_t worker = hire(pool, 0, never_end);
+	UNTIL(5000, load_acquire(running) == 1);
+	int64_t start = support_now();
+	while (support_now() - start < 20000000)
+		assert_false(tutti_pool_worker_overdue(pool, 0));
+	kill(worker, SIGKILL);
+	bury(pool, 0, worker);
+	tutti_result result = get(future);
+	assert_int_equal(result.err, TUTTI_EWORKERDIED);
+	assert_non_null(strstr(result.text, "SIGKILL"));
+	tutti_result_release(&result);
+	end(pool);
+}
+
+/* --- pools that cannot work -------------------------------------------------------------------------------------- */
+
+static void refuse(void *context)
+{
+	const struct place *place = context;
+	tutti_worker *worker;
+	OK(tutti_worker_open(&worker, arena, place->pool, place->index));
+	tutti_worker_refuse(worker, place->index == 0 ? "no luck with zero" : "nor with one");
+	tutti_worker_close(worker);
+}
+
+static void a_worker_that_refuses_breaks_the_pool(void **state)
+{
+	(void)state;
+	tutti_pool *pool = open_own(2);
+	tutti_future *waiting = submit(pool, 5000, (tutti_job_options){0}), *future;
+	tutti_result result;
+	for (unsigned i = 0; i < 2; i++) {
+		struct place place = {tutti_pool_handle(pool), i, NULL};
+		OK(tutti_pool_worker_begin(pool, i));
+		pid_t worker = support_fork(refuse, &place);
+		support_join_child(worker);
+		EXPECT_TEXT(TUTTI_EFAILED, "no luck with zero", tell_end(pool, i, 0, false));
+	}
+	EXPECT_TEXT(TUTTI_EFAILED, "no luck with zero", tutti_future_get(waiting, &result, tutti_seconds(5)));
+	EXPECT_TEXT(TUTTI_EFAILED, "no luck with zero", submit_with(pool, &future, 10, NULL, 0, (tutti_job_options){0}));
+	tutti_future_close(waiting);
+	end(pool);
+}
+
+static void end_early(void *context)
+{
+	const struct place *place = context;
+	tutti_worker *worker;
+	if (place->index == 1)
+		OK(tutti_worker_open(&worker, arena, place->pool, place->index));
+	_exit(3);
+}
+
+static void workers_that_never_become_ready_break_the_pool(void **state)
+{
+	(void)state;
+	tutti_pool *pool = open_own(2);
+	tutti_future *future;
+	tutti_err err = TUTTI_OK;
+	unsigned ends = 0;
+	for (; err == TUTTI_OK && ends < 20; ends++) {
+		struct place place = {tutti_pool_handle(pool), ends % 2, NULL};
+		OK(tutti_pool_worker_begin(pool, ends % 2));
+		err = tell_end(pool, ends % 2, support_wait(support_fork(end_early, &place)), false);
+		if (ends == 3) { /* one that works makes up for them */
+			pid_t worker = hire(pool, 0, echo);
+			tutti_result result = get(submit(pool, 10, (tutti_job_options){0}));
+			tutti_result_release(&result);
+			kill(worker, SIGKILL);
+			bury(pool, 0, worker);
+		}
+	}
+	assert_in_range(ends, 4 + 3, 4 + 8);
+	EXPECT_TEXT(TUTTI_EFAILED, "exit code 3", err);
+	EXPECT_TEXT(TUTTI_EFAILED, "before they are ready",
+	            submit_with(pool, &future, 10, NULL, 0, (tutti_job_options){0}));
+	end(pool);
+}
+
+/* --- what is published ------------------------------------------------------------------------------------------- */
+
+/* Answers with what was published under the number in the input, or with the error's text. */
+static void look_up(tutti_worker *worker, tutti_message *input, unsigned run)
+{
+	uint32_t number;
+	tutti_view bytes;
+	(void)run;
+	memcpy(&number, input->view.data, sizeof number);
+	tutti_err err = tutti_worker_published(worker, number, &bytes);
+	if (err)
+		bytes = (tutti_view){tutti_last_error(), strlen(tutti_last_error()) + 1};
+	OK(tutti_worker_finish(worker, err ? TUTTI_EFAILED : TUTTI_OK, (int32_t)err, &bytes, 1, TUTTI_RAW, NULL, 0));
+}
+
+static tutti_result ask_for(tutti_pool *pool, uint32_t number)
+{
+	tutti_future *future;
+	tutti_job_options options = {.retries = 1};
+	OK(tutti_pool_submit_message(pool, &future, &(tutti_view){&number, sizeof number}, 1, TUTTI_RAW, NULL, 0,
+	                             &options));
+	return get(future);
+}
+
+static void expect_published(tutti_pool *pool, uint32_t number, size_t size)
+{
+	tutti_result result = ask_for(pool, number);
+	assert_int_equal(result.err, TUTTI_OK);
+	assert_int_equal(result.view.size, size);
+	assert_true(support_is_filled(result.view.data, size, number));
+	tutti_result_release(&result);
+}
+
+static void workers_read_what_was_published(void **state)
+{
+	static const size_t sizes[] = {0, 10, 5000, 100000};
+	static unsigned char bytes[100000];
+	uint32_t number;
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	pid_t worker = hire(pool, 0, look_up);
+	for (unsigned i = 0; i < 4; i++) { /* also to workers that are there already */
+		support_fill(bytes, sizes[i], i);
+		OK(tutti_pool_publish(pool, (tutti_view){bytes, sizes[i]}, &number));
+		assert_int_equal(number, i);
+		expect_published(pool, i, sizes[i]);
+	}
+	for (uint32_t unknown = 4; unknown != 0; unknown = unknown == 4 ? UINT32_MAX : 0) {
+		tutti_result result = ask_for(pool, unknown);
+		assert_int_equal(result.code, TUTTI_ENOENT);
+		assert_non_null(strstr(result.text, "published nothing"));
+		tutti_result_release(&result);
+	}
+	kill(worker, SIGKILL);
+	bury(pool, 0, worker);
+	worker = hire(pool, 0, look_up); /* it outlives those who read it */
+	for (unsigned i = 0; i < 4; i++)
+		expect_published(pool, i, sizes[i]);
+	end_with(pool, worker);
+}
+
+static void the_catalogue_has_room_for_256(void **state)
+{
+	uint32_t number;
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	pid_t worker = hire(pool, 0, look_up);
+	for (uint32_t i = 0; i < 256; i++) {
+		unsigned char bytes[100];
+		support_fill(bytes, sizeof bytes, i);
+		OK(tutti_pool_publish(pool, (tutti_view){bytes, sizeof bytes}, &number));
+		assert_int_equal(number, i);
+	}
+	EXPECT_TEXT(TUTTI_EFULL, "256", tutti_pool_publish(pool, (tutti_view){"x", 1}, &number));
+	EXPECT(TUTTI_EFULL, tutti_pool_publish(pool, (tutti_view){"x", 1}, &number));
+	expect_published(pool, 0, 100);
+	expect_published(pool, 255, 100);
+	end_with(pool, worker);
+}
+
+/* --- places, and the end ----------------------------------------------------------------------------------------- */
+
+static void a_place_that_is_none_is_refused(void **state)
+{
+	static const unsigned places[] = {2, 256, UINT_MAX};
+	tutti_exit status = {.known = true};
+	tutti_worker *worker;
+	(void)state;
+	tutti_pool *pool = open_own(2);
+	tutti_handle handle = tutti_pool_handle(pool);
+	for (unsigned i = 0; i < 3; i++) {
+		EXPECT_TEXT(TUTTI_EINVAL, "2 workers", tutti_pool_worker_begin(pool, places[i]));
+		EXPECT_TEXT(TUTTI_EINVAL, "2 workers", tutti_pool_worker_ended(pool, places[i], &status, false));
+		EXPECT_TEXT(TUTTI_EINVAL, "2 workers", tutti_worker_open(&worker, arena, handle, places[i]));
+		assert_false(tutti_pool_worker_overdue(pool, places[i]));
+	}
+	tutti_pool_close(pool);
+	EXPECT(TUTTI_ESTALE, tutti_worker_open(&worker, arena, handle, 0));
+	end(NULL);
+}
+
+static void closing_cancels_what_waits_and_leaves_nothing(void **state)
+{
+	tutti_future *futures[6];
+	tutti_result result;
+	(void)state;
+	running = support_shared(sizeof *running);
+	tutti_pool *pool = open_own(1);
+	uint32_t number;
+	OK(tutti_pool_publish(pool, (tutti_view){"bytes", 5}, &number));
+	for (unsigned i = 0; i < 6; i++)
+		send_queue(pool, &futures[i], SIZES[i], i, i % 2);
+	pid_t worker = hire(pool, 0, never_end);
+	UNTIL(5000, load_acquire(running) == 1);
+	tutti_future_close(futures[0]); /* that which runs */
+	tutti_future_close(futures[1]);
+	tutti_pool_close(pool); /* does not wait for a worker that is not its own */
+	for (unsigned i = 2; i < 6; i++) {
+		OK(tutti_future_get(futures[i], &result, TUTTI_NOW));
+		assert_int_equal(result.err, TUTTI_ECANCELLED);
+		tutti_result_release(&result);
+		tutti_future_close(futures[i]);
+	}
+	support_kill(worker);
+	end(NULL);
+}
+
+static void a_worker_that_is_late_finishes_for_nobody(void **state)
+{
+	tutti_worker *worker;
+	tutti_message input;
+	unsigned run;
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	tutti_future *future = submit(pool, 5000, (tutti_job_options){.retries = 1});
+	OK(tutti_worker_open(&worker, arena, tutti_pool_handle(pool), 0));
+	OK(tutti_worker_next(worker, &input, &run, TUTTI_NOW));
+	tutti_future_close(future);
+	tutti_pool_close(pool);
+	echo(worker, &input, run);
+	tutti_message_release(&input);
+	EXPECT(TUTTI_EOF, tutti_worker_next(worker, &input, &run, TUTTI_NOW));
+	tutti_worker_close(worker);
+	end(NULL);
+}
+
+/* Who runs what is told by the pool's owner, who has killed them. */
+static void killing_the_pool_fails_what_runs_whatever_its_retries(void **state)
+{
+	(void)state;
+	running = support_shared(sizeof *running);
+	tutti_pool *pool = open_own(1);
+	tutti_future *runs = submit(pool, 5000, (tutti_job_options){.retries = 5});
+	tutti_future *waits = submit(pool, 5000, (tutti_job_options){.retries = 5});
+	pid_t worker = hire(pool, 0, never_end);
+	UNTIL(5000, load_acquire(running) == 1);
+	OK(tutti_pool_kill(pool));
+	kill(worker, SIGKILL);
+	bury(pool, 0, worker);
+	tutti_result result = get(runs);
+	assert_int_equal(result.err, TUTTI_EWORKERDIED);
+	tutti_result_release(&result);
+	result = get(waits);
+	assert_int_equal(result.err, TUTTI_ECANCELLED);
+	tutti_result_release(&result);
+	end(pool);
+}
+
+/* The owner is killed with jobs under way and a catalogue; its worker learns that there is no more, and goes. */
+static void own_and_wait(void *context)
+{
+	tutti_handle *handle = context;
+	tutti_future *future;
+	uint32_t number;
+	tutti_pool *pool = open_own(1);
+	OK(tutti_pool_publish(pool, (tutti_view){"bytes", 5}, &number));
+	send_queue(pool, &future, 5000, 1, 0);
+	send_queue(pool, &future, 40, 2, 1);
+	*handle = tutti_pool_handle(pool);
+	store_release(running, 1);
+	support_pause_forever();
+}
+
+static void a_killed_owner_leaves_nothing(void **state)
+{
+	tutti_worker *worker;
+	tutti_message input;
+	unsigned run;
+	(void)state;
+	arena = support_arena(256 * MEBIBYTE);
+	running = support_shared(sizeof *running);
+	tutti_handle *handle = support_shared(sizeof *handle);
+	pid_t owner = support_fork(own_and_wait, handle);
+	UNTIL(5000, load_acquire(running) == 1);
+	OK(tutti_worker_open(&worker, arena, *handle, 0));
+	OK(tutti_worker_next(worker, &input, &run, TUTTI_NOW));
+	support_kill(owner);
+	tutti_arena_sweep(arena);
+	tutti_view bytes;
+	OK(tutti_worker_published(worker, 0, &bytes));
+	assert_memory_equal(bytes.data, "bytes", 5);
+	echo(worker, &input, run);
+	tutti_message_release(&input);
+	tutti_worker_close(worker);
+	EXPECT(TUTTI_ESTALE, tutti_worker_open(&worker, arena, *handle, 0));
+	end(NULL);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest pool_own_workers[] = {
+		TEST(messages_go_there_and_back),
+		TEST(all_that_was_submitted_is_run_before_the_end),
+		TEST(a_worker_without_jobs_is_told_so),
+		TEST(a_failure_is_a_text_or_a_message),
+		TEST(a_large_result_that_was_taken_outlives_it),
+		TEST(a_result_is_taken_once),
+		TEST(input_and_result_keep_what_they_carry_alive),
+		TEST(a_result_that_nobody_takes_lets_go),
+		TEST(handles_that_are_none_are_refused),
+		TEST(with_retries_another_worker_runs_it_again),
+		TEST(without_retries_a_death_fails_it),
+		TEST(a_death_between_jobs_costs_none),
+		TEST(an_overdue_job_is_told_of),
+		TEST(a_job_without_a_time_is_never_overdue),
+		TEST(a_worker_that_refuses_breaks_the_pool),
+		TEST(workers_that_never_become_ready_break_the_pool),
+		TEST(workers_read_what_was_published),
+		TEST(the_catalogue_has_room_for_256),
+		TEST(a_place_that_is_none_is_refused),
+		TEST(closing_cancels_what_waits_and_leaves_nothing),
+		TEST(a_worker_that_is_late_finishes_for_nobody),
+		TEST(killing_the_pool_fails_what_runs_whatever_its_retries),
+		TEST(a_killed_owner_leaves_nothing),
+	};
+	return RUN_TESTS(pool_own_workers);
+}
