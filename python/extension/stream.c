@@ -81,11 +81,10 @@ static PyObject *next_chunk(struct stream_object *self)
 			if (appended < 0)
 				break;
 		}
-		/* What came before it raised is run. */
-		bool ended = PyList_GET_SIZE(list) < self->chunk;
-		if (ended)
+		/* A chunk in which the iterator raised is not run, as multiprocessing has it. */
+		if (PyList_GET_SIZE(list) < self->chunk)
 			end_inputs(self);
-		items = PyList_GET_SIZE(list) ? PyList_AsTuple(list) : NULL;
+		items = PyList_GET_SIZE(list) && !self->inputs_error ? PyList_AsTuple(list) : NULL;
 		Py_DECREF(list);
 		return items;
 	}

@@ -15,6 +15,7 @@ struct task_object {
 	tutti_future *future;
 	bool is_reading; /* a thread decodes the result, or has; meanwhile another one may run */
 	PyObject *value, *error; /* one of them, when it is settled */
+	PyObject *called; /* NULL, or a threading.Event: its callback is called before anybody is told */
 };
 
 static bool is_settled(const struct task_object *self) { return self->value || self->error; }
@@ -43,6 +44,10 @@ static int settle(struct task_object *self, int64_t deadline)
 {
 	while (!is_settled(self)) {
 		int done = self->is_reading ? 1 : pool_wait(self->pool, self->future, deadline);
+		if (done < 0 && !self->is_reading && PyErr_ExceptionMatches(self->pool->state->error)) {
+			self->error = pool_caught(); /* the pool is broken, and stays so */
+			return 1;
+		}
 		if (done <= 0)
 			return done;
 		if (!self->is_reading)
@@ -51,6 +56,22 @@ static int settle(struct task_object *self, int64_t deadline)
 			return -1;
 	}
 	return 1;
+}
+
+/* The same, and the callback was called. Without the event of one that has none. */
+static int await(struct task_object *self, tutti_time timeout)
+{
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout);
+	if (self->called) {
+		PyObject *seconds = timeout == TUTTI_FOREVER ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)timeout / 1e9);
+		PyObject *was_called = seconds ? PyObject_CallMethod(self->called, "wait", "O", seconds) : NULL;
+		int truth = was_called ? PyObject_IsTrue(was_called) : -1;
+		Py_XDECREF(seconds);
+		Py_XDECREF(was_called);
+		if (truth <= 0)
+			return truth;
+	}
+	return settle(self, deadline);
 }
 
 static PyObject *raise_error(const struct task_object *self)
@@ -65,7 +86,7 @@ static PyObject *task_get(PyObject *object, PyObject *const *given, Py_ssize_t c
 	tutti_time timeout;
 	if (py_timeout_argument("get", given, count, keywords, &timeout) < 0)
 		return NULL;
-	int settled = settle(self, timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout));
+	int settled = await(self, timeout);
 	if (settled == 0)
 		return pool_raise_timeout(self->pool->state);
 	if (settled < 0)
@@ -79,7 +100,7 @@ static PyObject *task_wait(PyObject *object, PyObject *const *given, Py_ssize_t 
 	tutti_time timeout;
 	if (py_timeout_argument("wait", given, count, keywords, &timeout) < 0)
 		return NULL;
-	if (settle(self, timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout)) < 0)
+	if (await(self, timeout) < 0)
 		return NULL;
 	Py_RETURN_NONE;
 }
@@ -87,14 +108,21 @@ static PyObject *task_wait(PyObject *object, PyObject *const *given, Py_ssize_t 
 static PyObject *task_ready(PyObject *object, PyObject *Py_UNUSED(none))
 {
 	struct task_object *self = (struct task_object *)object;
-	int settled = settle(self, py_deadline(0));
+	int settled = await(self, TUTTI_NOW);
+	return settled < 0 ? NULL : PyBool_FromLong(settled);
+}
+
+/* _is_done(): the same for who calls the callback. */
+static PyObject *task_is_done(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	int settled = settle((struct task_object *)object, py_deadline(0));
 	return settled < 0 ? NULL : PyBool_FromLong(settled);
 }
 
 static PyObject *task_successful(PyObject *object, PyObject *Py_UNUSED(none))
 {
 	struct task_object *self = (struct task_object *)object;
-	int settled = settle(self, py_deadline(0));
+	int settled = await(self, TUTTI_NOW);
 	if (settled < 0)
 		return NULL;
 	if (settled)
@@ -216,6 +244,7 @@ static int task_traverse(PyObject *object, visitproc visit, void *arg)
 	Py_VISIT(self->function);
 	Py_VISIT(self->value);
 	Py_VISIT(self->error);
+	Py_VISIT(self->called);
 	return 0;
 }
 
@@ -226,6 +255,7 @@ static int task_clear(PyObject *object)
 	Py_CLEAR(self->function);
 	Py_CLEAR(self->value);
 	Py_CLEAR(self->error);
+	Py_CLEAR(self->called);
 	return 0;
 }
 
@@ -249,6 +279,7 @@ static PyMethodDef methods[] = {
      "get($self, timeout=None)\n--\n\nThe value, or the task's exception. TimeoutError: not in time."},
 	{"wait", PY_WITH_KEYWORDS(task_wait), "wait($self, timeout=None)\n--\n\nWaits until it is done, or for so long."},
 	{"ready", task_ready, METH_NOARGS, "ready($self, /)\n--\n\nWhether it is done."},
+	{"_is_done", task_is_done, METH_NOARGS, "_is_done($self, /)\n--\n\nWhether it is done, callback or not."},
 	{"successful", task_successful, METH_NOARGS,
      "successful($self, /)\n--\n\nWhether it is done without an exception. ValueError: it is not done."},
 	{"_has_started", task_has_started, METH_NOARGS, "_has_started($self, /)\n--\n\nWhether it runs, or is done."},
@@ -257,7 +288,15 @@ static PyMethodDef methods[] = {
 	{0},
 };
 
+/* _value: what it gave; None if it is not done, or failed. */
+static PyObject *task_value(PyObject *object, void *Py_UNUSED(closure))
+{
+	PyObject *value = ((struct task_object *)object)->value;
+	return Py_NewRef(value ? value : Py_None);
+}
+
 static PyGetSetDef properties[] = {
+	{"_value", task_value, NULL, "What it gave; None if it is not done, or failed.", NULL},
 	{"_error", task_error, NULL, "The exception that it failed with, or None.", NULL},
 	{0},
 };
@@ -265,6 +304,7 @@ static PyGetSetDef properties[] = {
 static PyMemberDef members[] = {
 	{"__dictoffset__", T_PYSSIZET, offsetof(struct task_object, dict), READONLY, NULL},
 	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct task_object, weak_references), READONLY, NULL},
+	{"_called", T_OBJECT, offsetof(struct task_object, called), 0, "None, or an event that follows its callback."},
 	{0},
 };
 

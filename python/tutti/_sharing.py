@@ -28,15 +28,32 @@ def reduce_shared(shared: Any, *arguments: Any) -> tuple[Any, ...]:
 
 def rebuild_shared(cls: Any, handle: bytes, company: Any, arguments: tuple[Any, ...]) -> Any:
     """The copy of a shared object in the process that unpickles it."""
-    if company is not None:
-        descriptor, escort = company
-        if not _tutti._is_member(handle):
-            join(descriptor)
-        arrival.escorts.add(escort)
+    arrive(handle, company)
     shared = cls._open(handle)
     if arguments:
         shared._rebuilt(*arguments)
     return shared
+
+
+def arrive(handle: bytes, company: Any) -> None:
+    """In a process that is being started: joins the arena of a handle that came with it."""
+    if company is None:
+        return
+    descriptor, escort = company
+    if not _tutti._is_member(handle):
+        join(descriptor)
+    arrival.escorts.add(escort)
+
+
+class TravellingHandle:
+    """A handle that takes its arena along to the process that is being started."""
+
+    def __init__(self, handle: bytes, company: Any = None) -> None:
+        arrive(handle, company)
+        self.handle = handle
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.handle, _company(self.handle))
 
 
 def assert_spawning(shared: Any) -> None:

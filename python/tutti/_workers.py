@@ -11,7 +11,7 @@ import traceback
 from multiprocessing import process
 from typing import Any, Callable
 
-from tutti import _tutti
+from tutti import _sharing, _tutti
 
 __all__: list[str] = []
 
@@ -40,11 +40,11 @@ def _initialize(worker: Any, initializer: Callable[..., object] | None, argument
 
 
 def run(
-    handle: bytes, index: int, initializer: Callable[..., object] | None, arguments: tuple[Any, ...], limit: int
+    pool: _sharing.TravellingHandle, index: int, initializer: Callable[..., object] | None, arguments: tuple[Any, ...], limit: int
 ) -> None:
     """What the process of a worker does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, who ends the pool
-    worker = _tutti.Worker(handle, index)
+    worker = _tutti.Worker(pool.handle, index)
     if _initialize(worker, initializer, arguments):
         worker._serve(_owner_has_ended, limit)
 
@@ -55,10 +55,11 @@ def run(
 class Crew:
     """The workers of one pool, started, watched and replaced."""
 
-    def __init__(self, context: Any, count: int, task: tuple[Any, ...]) -> None:
+    def __init__(self, context: Any, count: int, task: tuple[Any, ...], daemon: bool) -> None:
         self.processes: list[Any] = [None] * count
         self._context = context
         self._task = task  # initializer, its arguments, tasks for each worker
+        self._daemon = {"daemon": True} if daemon else {}
         self._overdue: set[int] = set()
         self._tending = threading.Lock()
         self._ending = False
@@ -70,7 +71,8 @@ class Crew:
 
     def _start_one(self, pool: Any, index: int) -> None:
         pool._worker_begin(index)
-        worker = self._context.Process(target=run, args=(pool._handle(), index, *self._task))
+        place = _sharing.TravellingHandle(pool._handle())
+        worker = self._context.Process(target=run, args=(place, index, *self._task), **self._daemon)
         worker.name = worker.name.replace("Process", "PoolWorker")
         worker.start()
         self.processes[index] = worker

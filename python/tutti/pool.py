@@ -64,47 +64,61 @@ IMapUnorderedIterator = IMapIterator
 class MapResult:
     """The results of many calls, all at once."""
 
+    _called: threading.Event | None = None  # follows the callback, if there is one
+
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._values: list[Any] = []
+        self._value: list[Any] = []
         self._errors: list[BaseException] = []
         self._complete = False
         self._turn = threading.Lock()
 
     def _collect(self, timeout: float | None) -> bool:
+        """Waits, whether there is a callback or not. Whether all are done."""
         deadline = None if timeout is None else time.monotonic() + timeout
         if not self._turn.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
             return self._complete
         try:
             if not self._complete:
                 left = None if deadline is None else deadline - time.monotonic()
-                self._complete = self._collect_with_inputs(left)
+                self._complete = self._collect_in_turn(left)
             return self._complete
         finally:
             self._turn.release()
 
-    def _collect_with_inputs(self, timeout: float | None) -> bool:
+    def _collect_in_turn(self, timeout: float | None) -> bool:
         try:
-            return self._stream._collect(self._values, self._errors, timeout)  # type: ignore[no-any-return]
+            return self._stream._collect(self._value, self._errors, timeout)  # type: ignore[no-any-return]
         except Exception as error:  # of the inputs' iterator
             self._errors.insert(0, error)
             return True
 
+    def _is_done(self) -> bool:
+        return self._complete or (self._stream._is_done() and self._collect(None))
+
+    @property
+    def _error(self) -> BaseException | None:
+        return self._errors[0] if self._errors else None
+
     def get(self, timeout: float | None = None) -> list[Any]:
         """The list of results; or the exception of the first call that failed, when all have ended."""
-        if not self._collect(timeout):
+        self.wait(timeout)
+        if not self.ready():
             raise TimeoutError
         if self._errors:
             raise self._errors[0]
-        return self._values
+        return self._value
 
     def wait(self, timeout: float | None = None) -> None:
         """Waits until all are done, or for so many seconds."""
-        self._collect(timeout)
+        if self._called is not None:
+            self._called.wait(timeout)
+        else:
+            self._collect(timeout)
 
     def ready(self) -> bool:
         """Whether all are done."""
-        return self._complete or (self._stream._is_done() and self._collect(None))
+        return self._called.is_set() if self._called is not None else self._is_done()
 
     def successful(self) -> bool:
         """Whether all are done without an exception. ValueError: they are not done."""
@@ -119,14 +133,15 @@ class MapResult:
 
 
 def _call_back(result: Any, callback: Any, error_callback: Any) -> None:
+    """Calls what belongs to a result, and only then lets those go on who wait for it."""
     try:
-        value = result.get()
-    except Exception as error:
-        if error_callback is not None:
+        error = result._error
+        if error is None and callback is not None:
+            callback(result._value)
+        elif isinstance(error, Exception) and error_callback is not None:
             error_callback(error)
-        return
-    if callback is not None:
-        callback(value)
+    finally:
+        result._called.set()
 
 
 def _report_errors(call: Callable[[], object]) -> None:
@@ -146,16 +161,20 @@ class _Callbacks:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def add(self, result: Any, callback: Any, error_callback: Any, finish: Any = None) -> None:
+    def add(self, result: Any, callback: Any, error_callback: Any) -> None:
+        result._called = threading.Event()
+        self._append(result, functools.partial(_call_back, result, callback, error_callback))
+
+    def _append(self, result: Any, call: Callable[[], object]) -> None:
         with self._lock:
-            self._waiting.append((result, finish or functools.partial(_call_back, result, callback, error_callback)))
+            self._waiting.append((result, call))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tutti-callbacks", daemon=True)
                 self._thread.start()
 
     def watch(self, future: Any) -> None:
         """Has the ``_finish`` of a future called when its task is done."""
-        self.add(future._task, None, None, future._finish)
+        self._append(future._task, future._finish)
 
     def _first(self) -> list[tuple[Any, Callable[[], object]]]:
         """The oldest ones: calls start in the order of their submission. Empty: the thread ends."""
@@ -166,7 +185,7 @@ class _Callbacks:
 
     def _run(self) -> None:
         while entries := self._first():
-            done = [entry for entry in entries if entry[0].ready()]
+            done = [entry for entry in entries if entry[0]._is_done()]
             for entry in done:
                 with self._lock:
                     self._waiting.remove(entry)
@@ -180,7 +199,7 @@ class _Callbacks:
         if tasks:
             self._pool._wait_any(tasks, _PAUSE if others else _LONG_PAUSE)
         else:
-            entries[0][0].wait(_PAUSE)
+            entries[0][0]._collect(_PAUSE)
 
     def join(self) -> None:
         thread = self._thread
@@ -204,6 +223,8 @@ class Pool(_tutti.Pool):
     ``processes``: how many; None: as many as this process may use CPUs. Each runs ``initializer(*initargs)`` first, and
     ends after ``maxtasksperchild`` calls (None: never), when another one takes its place.
     """
+
+    _daemonic = False  # its workers may have children
 
     @staticmethod
     def Process(ctx: Any, *args: Any, **keywords: Any) -> Any:
@@ -237,7 +258,7 @@ class Pool(_tutti.Pool):
             self._processes, name or f"pool-{next(_NAMES)}", AsyncResult, IMapIterator, maxtasksperchild is not None
         )
         task = (initializer, tuple(initargs), maxtasksperchild or 0)
-        self._crew = _workers.Crew(self._ctx, self._processes, task)
+        self._crew = _workers.Crew(self._ctx, self._processes, task, self._daemonic)
         try:
             self._crew.start(self)
         except BaseException:
@@ -266,6 +287,8 @@ class Pool(_tutti.Pool):
     def _tend(self) -> None:
         if self._state != TERMINATE:
             self._crew.tend(self)
+
+    _repopulate_pool = _tend
 
     def _watch(self, result: Any, callback: Any, error_callback: Any) -> None:
         if callback is not None or error_callback is not None:

@@ -73,7 +73,7 @@ def calls_into_tutti():
 def replaced():
     """Which names of the standard library's modules are Tutti's here."""
     found = []
-    for module in ("synchronize", "queues", "connection"):
+    for module in ("synchronize", "queues", "connection", "pool"):
         names = vars(importlib.import_module("multiprocessing." + module))
         found += [f"{module}.{name}" for name, value in names.items()
                   if isinstance(value, type) and value.__module__.partition(".")[0] == "tutti"]
