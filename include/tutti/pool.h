@@ -118,9 +118,13 @@ TUTTI_API tutti_err tutti_future_wait(tutti_future *future, tutti_time timeout);
 
 /*
  * Waits until one of several futures of one pool is done, in the order of their submission the first that is; `*done`
- * is its place. TUTTI_ETIMEDOUT, TUTTI_EINTR. TUTTI_EINVAL: there are none.
+ * is its place; it is `count` if another thread called tutti_pool_wake() meanwhile. TUTTI_ETIMEDOUT, TUTTI_EINTR.
+ * TUTTI_EINVAL: there are none.
  */
 TUTTI_API tutti_err tutti_future_wait_any(tutti_future *const *futures, size_t count, size_t *done, tutti_time timeout);
+
+/* Has the waits for any of several futures return that are under way in this process. */
+TUTTI_API void tutti_pool_wake(tutti_pool *pool);
 
 /*
  * Waits and gives the result, once: it then belongs to `result`. The return value is that of

@@ -67,6 +67,12 @@ PyObject *pool_raise_timeout(struct py_state *state)
 	return NULL;
 }
 
+int pool_tend_now_and_then(struct pool_object *pool)
+{
+	enum { CALLS_PER_CLOCK = 32 };
+	return ++pool->calls % CALLS_PER_CLOCK == 0 ? pool_tend(pool) : 0;
+}
+
 int pool_tend(struct pool_object *pool)
 {
 	int64_t now = py_deadline(0);
@@ -111,9 +117,13 @@ static Py_ssize_t publish(struct pool_object *pool, PyObject *function)
 	return functions_set(&pool->functions, pool->state, number, function) < 0 ? -2 : (Py_ssize_t)number;
 }
 
-/* What stands for it in a message: a new reference. */
+/* What stands for it in a message: a new reference. A number is never the function itself. */
 static PyObject *reference_of(struct pool_object *pool, PyObject *function)
 {
+	if (!PyCallable_Check(function)) {
+		PyErr_Format(PyExc_TypeError, "'%.200s' object is not callable", Py_TYPE(function)->tp_name);
+		return NULL;
+	}
 	Py_ssize_t number = functions_find(&pool->functions, function);
 	if (number < 0 && functions_is_named(pool->state, function)) {
 		number = publish(pool, function);
@@ -139,6 +149,27 @@ static int encode_task(struct pool_object *pool, PyObject *function, PyObject *a
 	return result;
 }
 
+static PyObject *raise_object(PyObject *exception)
+{
+	if (exception && PyExceptionInstance_Check(exception))
+		PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+	else if (exception)
+		PyErr_Format(PyExc_TypeError, "a task failed with %R, which is no exception", exception);
+	Py_XDECREF(exception);
+	return NULL;
+}
+
+/* As py_raise(), and for a broken pool what it is for Python. */
+static PyObject *raise(struct pool_object *pool, tutti_err err)
+{
+	if (err != TUTTI_EFAILED)
+		return py_raise(pool->state, err);
+	PyObject *module = PyImport_ImportModule("tutti._outcomes");
+	PyObject *broken = module ? PyObject_CallMethod(module, "broken", "s", tutti_last_error()) : NULL;
+	Py_XDECREF(module);
+	return raise_object(broken);
+}
+
 int pool_submit(struct pool_object *pool, PyObject *function, PyObject *arguments, PyObject *form,
                 const struct task_options *options, tutti_future **future)
 {
@@ -151,7 +182,7 @@ int pool_submit(struct pool_object *pool, PyObject *function, PyObject *argument
 		tutti_err err = tutti_pool_submit_message(pool->pool, future, out.parts, out.count, out.encoding, out.carried,
 		                                          out.carried_count, &job);
 		if (err) {
-			py_raise(pool->state, err);
+			raise(pool, err);
 			result = -1;
 		}
 	}
@@ -164,31 +195,30 @@ int pool_submit(struct pool_object *pool, PyObject *function, PyObject *argument
 struct wait_attempt {
 	tutti_future *const *futures;
 	size_t count, done;
+	bool only_one; /* and none that tutti_pool_wake() ends */
 };
 
 static tutti_err try_wait(void *context, tutti_time timeout)
 {
 	struct wait_attempt *attempt = context;
-	if (attempt->count == 1)
+	if (attempt->only_one)
 		return tutti_future_wait(attempt->futures[0], timeout);
 	return tutti_future_wait_any(attempt->futures, attempt->count, &attempt->done, timeout);
 }
 
-int pool_wait_any(struct pool_object *pool, tutti_future *const *futures, size_t count, size_t *done, int64_t deadline)
+static int wait_with(struct pool_object *pool, struct wait_attempt *attempt, int64_t deadline)
 {
-	struct wait_attempt attempt = {futures, count, 0};
 	if (pool->process != processes) {
 		PyErr_SetString(PyExc_ValueError, "this task belongs to the parent process, which alone may wait for it");
 		return -1;
 	}
 	for (;;) {
 		tutti_time left = py_time_left(deadline);
-		int err = py_wait_with_limit(try_wait, &attempt, left < pool->tend_interval ? left : pool->tend_interval);
-		*done = attempt.done;
+		int err = py_wait_with_limit(try_wait, attempt, left < pool->tend_interval ? left : pool->tend_interval);
 		if (err == TUTTI_OK)
 			return 1;
 		if (err > 0 && !py_is_not_yet(err))
-			py_raise(pool->state, (tutti_err)err);
+			raise(pool, (tutti_err)err);
 		if (err < 0 || !py_is_not_yet(err) || pool_tend(pool) < 0)
 			return -1;
 		if (left <= pool->tend_interval && py_time_left(deadline) <= 0)
@@ -196,10 +226,18 @@ int pool_wait_any(struct pool_object *pool, tutti_future *const *futures, size_t
 	}
 }
 
+int pool_wait_any(struct pool_object *pool, tutti_future *const *futures, size_t count, size_t *done, int64_t deadline)
+{
+	struct wait_attempt attempt = {.futures = futures, .count = count};
+	int answer = wait_with(pool, &attempt, deadline);
+	*done = attempt.done;
+	return answer;
+}
+
 int pool_wait(struct pool_object *pool, tutti_future *future, int64_t deadline)
 {
-	size_t done;
-	return pool_wait_any(pool, &future, 1, &done, deadline);
+	struct wait_attempt attempt = {.futures = &future, .count = 1, .only_one = true};
+	return wait_with(pool, &attempt, deadline);
 }
 
 /* ---- results ---- */
@@ -216,16 +254,6 @@ PyObject *pool_caught(void)
 	Py_XDECREF(type);
 	Py_XDECREF(traceback);
 	return value;
-}
-
-static PyObject *raise_object(PyObject *exception)
-{
-	if (exception && PyExceptionInstance_Check(exception))
-		PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
-	else if (exception)
-		PyErr_Format(PyExc_TypeError, "a task failed with %R, which is no exception", exception);
-	Py_XDECREF(exception);
-	return NULL;
 }
 
 /* What the core says of a task, as the exception that Python makes of it. */
@@ -319,6 +347,18 @@ static PyObject *worker_overdue(PyObject *object, PyObject *index)
 
 /* ---- its end ---- */
 
+/* Not under the feet of a thread that is in tutti_pool_drain(): that one does it then. */
+static void close_pool(struct pool_object *self)
+{
+	self->close_later = self->draining > 0;
+	if (self->close_later)
+		return;
+	tutti_pool *pool = self->pool;
+	self->pool = NULL;
+	if (pool && self->process == processes)
+		tutti_pool_close(pool);
+}
+
 static tutti_err try_drain(void *context, tutti_time timeout) { return tutti_pool_drain(context, timeout); }
 
 /* From now on tasks are refused. */
@@ -336,11 +376,25 @@ static PyObject *drain(PyObject *object, PyObject *Py_UNUSED(none))
 	while (py_is_not_yet(err)) {
 		if (pool_check(self) < 0)
 			return NULL;
+		self->draining++;
 		err = py_wait_with_limit(try_drain, self->pool, self->tend_interval);
+		self->draining--;
+		if (self->close_later)
+			close_pool(self);
 		if (err < 0 || (py_is_not_yet(err) && pool_tend(self) < 0))
 			return NULL;
 	}
-	return err ? py_raise(self->state, (tutti_err)err) : Py_NewRef(Py_None);
+	return err ? raise(self, (tutti_err)err) : Py_NewRef(Py_None);
+}
+
+/* Whoever is in _wait_any looks again. */
+static PyObject *wake(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	struct pool_object *self = (struct pool_object *)object;
+	self->woken++;
+	if (self->pool && self->process == processes)
+		tutti_pool_wake(self->pool);
+	Py_RETURN_NONE;
 }
 
 /* Cancels what has not started, and goes on. */
@@ -360,14 +414,6 @@ static PyObject *stop(PyObject *object, PyObject *Py_UNUSED(none))
 	if (self->pool && self->process == processes)
 		tutti_pool_kill(self->pool);
 	Py_RETURN_NONE;
-}
-
-static void close_pool(struct pool_object *self)
-{
-	tutti_pool *pool = self->pool;
-	self->pool = NULL;
-	if (pool && self->process == processes)
-		tutti_pool_close(pool);
 }
 
 static PyObject *pool_close(PyObject *object, PyObject *Py_UNUSED(none))
@@ -465,6 +511,7 @@ static PyMethodDef methods[] = {
 	{"_refuse_more", refuse_more, METH_NOARGS, "_refuse_more($self, /)\n--\n\nFrom now on tasks are refused."},
 	{"_drain", drain, METH_NOARGS, "_drain($self, /)\n--\n\nRuns what was submitted; no more is taken."},
 	{"_cancel_waiting", cancel_waiting, METH_NOARGS, "_cancel_waiting($self, /)\n--\n\nCancels what has not started."},
+	{"_wake", wake, METH_NOARGS, "_wake($self, /)\n--\n\nWhoever is in _wait_any looks again."},
 	{"_wait_any", pool_wait_any_task, METH_VARARGS,
      "_wait_any($self, *args)\n--\n\nWaits until one of (tasks, timeout) is done."},
 	{"_stop", stop, METH_NOARGS, "_stop($self, /)\n--\n\nCancels what has not started; no more is taken."},
@@ -475,6 +522,7 @@ static PyMethodDef methods[] = {
 static PyMemberDef members[] = {
 	{"__dictoffset__", T_PYSSIZET, offsetof(struct pool_object, dict), READONLY, NULL},
 	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct pool_object, weak_references), READONLY, NULL},
+	{"_woken", T_UINT, offsetof(struct pool_object, woken), READONLY, "Calls of _wake()."},
 	{0},
 };
 

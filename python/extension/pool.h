@@ -31,8 +31,12 @@ struct pool_object {
 	struct functions functions; /* those that were published */
 	PyObject *task_class, *stream_class; /* subclasses of ours, of which results are made */
 	bool closing; /* takes no more tasks */
+	unsigned woken; /* calls of _wake() */
+	unsigned draining; /* threads that wait in it for its end */
+	bool close_later; /* when they have left */
 	int64_t tended; /* when _tend was last called */
 	tutti_time tend_interval;
+	unsigned calls; /* of pool_tend_now_and_then */
 	unsigned process; /* a forked child's is another */
 };
 
@@ -53,6 +57,9 @@ int pool_check_running(struct pool_object *pool);
 
 /* Calls _tend if that was not done for a while. 0, or -1 with an exception. */
 int pool_tend(struct pool_object *pool);
+
+/* The same for what is called so often that the clock would cost too much. */
+int pool_tend_now_and_then(struct pool_object *pool);
 
 /* Submits one message. `form`: a new reference is not taken. 0, or -1 with an exception. */
 int pool_submit(struct pool_object *pool, PyObject *function, PyObject *arguments, PyObject *form,

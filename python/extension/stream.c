@@ -5,6 +5,9 @@
  * The inputs are taken from an iterator, in the thread that makes the stream or reads it, and go into tasks of
  * `chunk` inputs each; at most `window` tasks are under way. Their futures stand in the order of their submission.
  */
+#include <time.h>
+
+#include "arguments.h"
 #include "errors.h"
 #include "pool.h"
 #include "wait.h"
@@ -29,7 +32,8 @@ struct stream_object {
 	PyObject *values, *failures; /* a list; NULL, or a dict by place */
 	PyObject *whole_failure; /* of all its inputs */
 	Py_ssize_t place, end;
-	bool is_busy; /* a thread is in it */
+	bool is_busy; /* a thread is in it: this one */
+	unsigned long thread;
 };
 
 /* ---- submitting ---- */
@@ -276,15 +280,24 @@ static PyObject *next_item(struct stream_object *self, int64_t deadline)
 	return there == 2 ? raise_end(self) : NULL;
 }
 
-/* One thread at a time: a second one would take away the futures for which the first waits. */
+/* One thread at a time: a second one would take away the futures for which the first waits. -1: a signal's exception. */
 static int enter(struct stream_object *self)
 {
-	if (!self->is_busy) {
-		self->is_busy = true;
-		return 0;
+	static const struct timespec PAUSE = {.tv_nsec = 1000000};
+	while (self->is_busy) {
+		if (self->thread == PyThread_get_thread_ident()) {
+			PyErr_SetString(PyExc_ValueError, "the iterator of the inputs asks for the results of these inputs");
+			return -1;
+		}
+		Py_BEGIN_ALLOW_THREADS;
+		nanosleep(&PAUSE, NULL);
+		Py_END_ALLOW_THREADS;
+		if (PyErr_CheckSignals() < 0)
+			return -1;
 	}
-	PyErr_SetString(PyExc_ValueError, "another thread reads these results already");
-	return -1;
+	self->is_busy = true;
+	self->thread = PyThread_get_thread_ident();
+	return 0;
 }
 
 static PyObject *iter_next(PyObject *object)
@@ -297,16 +310,38 @@ static PyObject *iter_next(PyObject *object)
 	return item;
 }
 
-static PyObject *stream_next(PyObject *object, PyObject *arguments)
+static PyObject *stream_next(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
 {
 	struct stream_object *self = (struct stream_object *)object;
-	PyObject *seconds = NULL;
 	tutti_time timeout;
-	if (!PyArg_ParseTuple(arguments, "|O:next", &seconds) || py_timeout(seconds, &timeout) < 0 || enter(self) < 0)
+	if (py_timeout_argument("next", given, count, keywords, &timeout) < 0 || enter(self) < 0)
 		return NULL;
 	PyObject *item = next_item(self, timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout));
 	self->is_busy = false;
 	return item;
+}
+
+/* _next_pair(timeout): (value, None) or (None, exception); None at the end. */
+static PyObject *next_pair(PyObject *object, PyObject *seconds)
+{
+	struct stream_object *self = (struct stream_object *)object;
+	tutti_time timeout;
+	if (py_timeout(seconds, &timeout) < 0 || enter(self) < 0)
+		return NULL;
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout);
+	int there = self->place < self->end ? 1 : next_task(self, deadline);
+	PyObject *value = there == 1 ? next_value(self) : NULL, *error = there == 1 && !value ? pool_caught() : NULL;
+	self->is_busy = false;
+	if (there == 0)
+		return pool_raise_timeout(self->pool->state);
+	if (there == 2)
+		return self->inputs_error ? raise_end(self) : Py_NewRef(Py_None);
+	if (there < 0)
+		return NULL;
+	PyObject *pair = PyTuple_Pack(2, value ? value : Py_None, error ? error : Py_None);
+	Py_XDECREF(value);
+	Py_XDECREF(error);
+	return pair;
 }
 
 /* _collect(values, errors, timeout): appends what is left to two lists. False: not in time; go on later. */
@@ -344,6 +379,7 @@ static PyObject *feed(PyObject *object, PyObject *to_the_end)
 	if (self->is_busy)
 		Py_RETURN_FALSE;
 	self->is_busy = true;
+	self->thread = PyThread_get_thread_ident();
 	if (to_the_end == Py_True)
 		self->window = SIZE_MAX;
 	int filled = fill(self);
@@ -365,7 +401,7 @@ static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
 static PyObject *is_done(PyObject *object, PyObject *Py_UNUSED(none))
 {
 	struct stream_object *self = (struct stream_object *)object;
-	bool done = !self->inputs && !self->is_busy;
+	bool done = !self->inputs && !self->is_busy && self->pool->process == pool_process();
 	for (size_t i = 0; done && i < self->count; i++)
 		done = tutti_future_wait(self->futures[self->first + i], TUTTI_NOW) == TUTTI_OK;
 	if (!done && pool_tend(self->pool) < 0)
@@ -458,8 +494,10 @@ static void stream_dealloc(PyObject *object)
 }
 
 static PyMethodDef methods[] = {
-	{"next", stream_next, METH_VARARGS,
-     "next($self, *args)\n--\n\nThe next result: (timeout=None). TimeoutError: not in time; ask again."},
+	{"next", PY_WITH_KEYWORDS(stream_next),
+     "next($self, timeout=None)\n--\n\nThe next result. TimeoutError: not in time; ask again."},
+	{"_next_pair", next_pair, METH_O,
+     "_next_pair($self, timeout, /)\n--\n\n(value, None), (None, exception), or None at the end."},
 	{"_collect", collect, METH_VARARGS,
      "_collect($self, *args)\n--\n\nAppends the rest: (values, errors, timeout). False: not in time."},
 	{"_feed", feed, METH_O, "_feed($self, to_the_end, /)\n--\n\nSubmits further inputs; whether all are in."},

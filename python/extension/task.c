@@ -28,6 +28,8 @@ static void read_result(struct task_object *self)
 	self->error = value ? NULL : pool_caught();
 	self->value = value;
 	Py_CLEAR(self->function);
+	if (!value || PyObject_IS_GC(value))
+		PyObject_GC_Track(self);
 }
 
 /* Another thread decodes the result: that takes no longer than it takes. 0, or -1 with an exception. */
@@ -46,6 +48,7 @@ static int settle(struct task_object *self, int64_t deadline)
 		int done = self->is_reading ? 1 : pool_wait(self->pool, self->future, deadline);
 		if (done < 0 && !self->is_reading && PyErr_ExceptionMatches(self->pool->state->error)) {
 			self->error = pool_caught(); /* the pool is broken, and stays so */
+			PyObject_GC_Track(self);
 			return 1;
 		}
 		if (done <= 0)
@@ -135,7 +138,8 @@ static PyObject *task_successful(PyObject *object, PyObject *Py_UNUSED(none))
 static PyObject *task_cancel(PyObject *object, PyObject *Py_UNUSED(none))
 {
 	struct task_object *self = (struct task_object *)object;
-	return PyBool_FromLong(tutti_future_cancel(self->future) == TUTTI_OK);
+	bool is_ours = self->pool->process == pool_process();
+	return PyBool_FromLong(is_ours && tutti_future_cancel(self->future) == TUTTI_OK);
 }
 
 /* Whether it runs, or is done. */
@@ -144,29 +148,31 @@ static PyObject *task_has_started(PyObject *object, PyObject *Py_UNUSED(none))
 	return PyBool_FromLong(tutti_future_has_started(((struct task_object *)object)->future));
 }
 
-enum { MOST_AWAITED = 64 };
-
-/* _wait_any(tasks, timeout): waits until one of the first of a list of tasks is done, or for so many seconds. */
+/* _wait_any(tasks, timeout, woken): waits until one of a list of tasks is done, or for so many seconds, or until _woken is another. */
 PyObject *pool_wait_any_task(PyObject *object, PyObject *arguments)
 {
 	struct pool_object *pool = (struct pool_object *)object;
 	PyObject *tasks, *seconds;
 	tutti_time timeout;
-	tutti_future *futures[MOST_AWAITED];
+	unsigned woken;
 	size_t count = 0, done;
-	if (!PyArg_ParseTuple(arguments, "O!O:_wait_any", &PyList_Type, &tasks, &seconds) ||
+	if (!PyArg_ParseTuple(arguments, "O!OI:_wait_any", &PyList_Type, &tasks, &seconds, &woken) ||
 	    py_timeout(seconds, &timeout) < 0)
 		return NULL;
 	/* Kept by the caller's list, which is its own. */
-	for (Py_ssize_t i = 0; i < PyList_GET_SIZE(tasks) && count < MOST_AWAITED; i++) {
+	tutti_future **futures = PyMem_New(tutti_future *, PyList_GET_SIZE(tasks) + 1);
+	if (!futures)
+		return PyErr_NoMemory();
+	for (Py_ssize_t i = 0; i < PyList_GET_SIZE(tasks); i++) {
 		PyObject *task = PyList_GET_ITEM(tasks, i);
 		if (PyObject_TypeCheck(task, (PyTypeObject *)pool->state->task_type))
 			futures[count++] = ((struct task_object *)task)->future;
 	}
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout);
-	if (count > 0 && pool_wait_any(pool, futures, count, &done, deadline) < 0)
-		return NULL;
-	Py_RETURN_NONE;
+	bool is_over = count == 0 || woken != pool->woken; /* from here on a _wake() ends the wait: it needs the GIL */
+	int answer = !is_over ? pool_wait_any(pool, futures, count, &done, deadline) : 0;
+	PyMem_Free(futures);
+	return answer < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 /* _error: the exception that it failed with, or None. */
@@ -185,10 +191,14 @@ static PyObject *submit(struct pool_object *pool, PyObject *function, PyObject *
 	struct task_object *task = (struct task_object *)pool_new_result(pool->task_class);
 	if (!task)
 		return NULL;
+	/* What cannot be part of a cycle yet: with 100,000 tasks a third of the time went into looking through them. */
+	PyObject_GC_UnTrack(task);
 	task->pool = (struct pool_object *)Py_NewRef((PyObject *)pool);
 	task->function = Py_NewRef(function);
-	if (pool_submit(pool, function, arguments, form, options, &task->future) < 0 || pool_tend(pool) < 0)
+	if (pool_submit(pool, function, arguments, form, options, &task->future) < 0)
 		Py_CLEAR(task);
+	else if (pool_tend_now_and_then(pool) < 0)
+		PyErr_Clear(); /* it is in: who waits for it is told what is wrong */
 	return (PyObject *)task;
 }
 
@@ -202,11 +212,19 @@ static PyObject *as_tuple(PyObject *arguments)
 
 static bool is_given(PyObject *value) { return value && value != Py_None; }
 
-/* Empty keywords are none. */
+/* Keywords as a dict, or None: empty ones are none. A new reference; NULL with TypeError. */
 static PyObject *form_of(PyObject *keywords)
 {
-	bool is_empty = !is_given(keywords) || (PyDict_CheckExact(keywords) && PyDict_GET_SIZE(keywords) == 0);
-	return is_empty ? Py_None : keywords;
+	if (!is_given(keywords) || (PyDict_CheckExact(keywords) && PyDict_GET_SIZE(keywords) == 0))
+		return Py_NewRef(Py_None);
+	if (PyDict_CheckExact(keywords))
+		return Py_NewRef(keywords);
+	PyObject *copy = PyMapping_Check(keywords) && PyObject_HasAttrString(keywords, "keys") ? PyDict_New() : NULL;
+	if (!copy && !PyErr_Occurred())
+		PyErr_Format(PyExc_TypeError, "kwds must be a mapping, not %.200s", Py_TYPE(keywords)->tp_name);
+	if (copy && PyDict_Update(copy, keywords) < 0)
+		Py_CLEAR(copy);
+	return copy;
 }
 
 PyObject *pool_apply_async(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
@@ -221,8 +239,10 @@ PyObject *pool_apply_async(PyObject *object, PyObject *const *given, Py_ssize_t 
 	    pool_check_running(pool) < 0)
 		return NULL;
 	PyObject *arguments = as_tuple(values[1]);
-	PyObject *task = arguments ? submit(pool, values[0], arguments, form_of(values[2]), &options) : NULL;
+	PyObject *form = arguments ? form_of(values[2]) : NULL;
+	PyObject *task = form ? submit(pool, values[0], arguments, form, &options) : NULL;
 	Py_XDECREF(arguments);
+	Py_XDECREF(form);
 	if (task && (is_given(values[3]) || is_given(values[4]))) {
 		PyObject *watched = PyObject_CallMethod(object, "_watch", "OOO", task, values[3] ? values[3] : Py_None,
 		                                        values[4] ? values[4] : Py_None);

@@ -107,7 +107,10 @@ static PyObject *call(PyObject *function, PyObject *arguments, PyObject *form)
 		return PyObject_Call(function, arguments, NULL);
 	if (PyLong_CheckExact(form))
 		return call_all(function, arguments, PyLong_AsLong(form) != 0);
-	return PyObject_Call(function, arguments, form);
+	if (PyDict_Check(form))
+		return PyObject_Call(function, arguments, form);
+	PyErr_SetString(PyExc_TypeError, "what was submitted is no task");
+	return NULL;
 }
 
 static bool is_task(PyObject *task)
@@ -158,20 +161,7 @@ static void finish_with_words(struct worker_object *self)
 	tutti_worker_finish(self->worker, TUTTI_EFAILED, 0, &part, 1, TUTTI_RAW, NULL, 0);
 }
 
-/* The exception that is set becomes the outcome. */
-static void finish_failed(struct worker_object *self)
-{
-	PyObject *failure = taken_failure();
-	if (!failure || finish(self, TUTTI_EFAILED, failure) < 0) {
-		/* An exception that does not encode: another one says so. */
-		PyObject *why = taken_failure();
-		if (!why || finish(self, TUTTI_EFAILED, why) < 0)
-			finish_with_words(self);
-		Py_XDECREF(why);
-	}
-	Py_XDECREF(failure);
-}
-
+/* In place of the exception that is set: that this cannot be sent. NULL. */
 static PyObject *unsendable(PyObject *value)
 {
 	PyObject *error = pool_caught();
@@ -183,6 +173,22 @@ static PyObject *unsendable(PyObject *value)
 	Py_XDECREF(module);
 	Py_XDECREF(error);
 	return NULL;
+}
+
+/* The exception that is set becomes the outcome. */
+static void finish_failed(struct worker_object *self)
+{
+	PyObject *failure = taken_failure();
+	if (!failure || finish(self, TUTTI_EFAILED, failure) < 0) {
+		/* An exception that does not encode: another one says so. */
+		if (failure)
+			unsendable(failure);
+		PyObject *why = taken_failure();
+		if (!why || finish(self, TUTTI_EFAILED, why) < 0)
+			finish_with_words(self);
+		Py_XDECREF(why);
+	}
+	Py_XDECREF(failure);
 }
 
 /* 0, or -1 with an exception that ends the worker. */

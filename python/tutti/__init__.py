@@ -22,7 +22,7 @@ globals().update(
     (name, getattr(context._default_context, name)) for name in _methods if name not in globals()
 )
 
-__all__ = sorted({*_methods, "AbandonedLockError", "Error", "ProcessPoolExecutor", "ShutDown", "StaleHandleError", "WorkerDied"})
+__all__ = sorted({*_methods, "AbandonedLockError", "Error", "ProcessPoolExecutor", "ShutDown", "StaleHandleError", "WorkerDied", "install"})
 
 # What needs concurrent.futures, which takes as long to import as all the rest, is imported when it is asked for.
 _FUTURES = ("ProcessPoolExecutor", "WorkerDied")
@@ -35,6 +35,17 @@ def __getattr__(name: str) -> _Any:
         globals().update((late, getattr(futures, late)) for late in _FUTURES)
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def install() -> None:
+    """Puts Tutti's classes in the place of multiprocessing's, in this process and all that it starts.
+
+    Programs, and libraries that use multiprocessing, then run on Tutti as they are. Call it early: who has taken a class
+    from multiprocessing before keeps the standard library's. A second call does nothing.
+    """
+    from tutti._install import install
+
+    install()
 
 
 SUBDEBUG = 5

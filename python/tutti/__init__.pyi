@@ -85,6 +85,7 @@ __all__ = [
     "get_context",
     "get_logger",
     "get_start_method",
+    "install",
     "log_to_stderr",
     "parent_process",
     "reducer",
@@ -101,6 +102,7 @@ def Pool(
     *,
     name: str | None = None,
 ) -> _Pool: ...
+def install() -> None: ...
 def Pipe(duplex: bool = True, *, name: str | None = None) -> tuple[PipeEnd, PipeEnd]: ...
 
 SUBDEBUG: int

@@ -31,6 +31,10 @@ class WorkerDied(BrokenProcessPool):
         return type(self), (self.args[0], self.task, self.pid, self.signal, self.exitcode)
 
 
+class BrokenPool(_tutti.Error, BrokenProcessPool):
+    """The pool cannot work: its initializer failed, or its workers end before they are ready."""
+
+
 # --- in the worker --------------------------------------------------------------------------------------------
 
 
@@ -66,6 +70,10 @@ def worker_died(function: object, text: str, pid: int, code: int) -> WorkerDied:
 
 def cancelled(text: str) -> BaseException:
     return CancelledError(text)
+
+
+def broken(text: str) -> BaseException:
+    return BrokenPool(text)
 
 
 def failed(text: str) -> BaseException:

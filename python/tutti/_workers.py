@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from multiprocessing import process
 from typing import Any, Callable
@@ -44,12 +45,22 @@ def run(
 ) -> None:
     """What the process of a worker does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, who ends the pool
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as it came: see _started
     worker = _tutti.Worker(pool.handle, index)
     if _initialize(worker, initializer, arguments):
         worker._serve(_owner_has_ended, limit)
 
 
 # --- in their owner -------------------------------------------------------------------------------------------
+
+
+def _started(worker: Any) -> None:
+    """Starts it with Ctrl-C held back until it has said that it does not want it."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        worker.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 class Crew:
@@ -74,7 +85,7 @@ class Crew:
         place = _sharing.TravellingHandle(pool._handle())
         worker = self._context.Process(target=run, args=(place, index, *self._task), **self._daemon)
         worker.name = worker.name.replace("Process", "PoolWorker")
-        worker.start()
+        _started(worker)
         self.processes[index] = worker
 
     def tend(self, pool: Any) -> None:
@@ -85,8 +96,19 @@ class Crew:
             for index, worker in enumerate(self.processes):
                 if worker is not None:
                     self._tend_one(pool, index, worker)
+            self._fill(pool)
         finally:
             self._tending.release()
+
+    def _fill(self, pool: Any) -> None:
+        """Starts what is missing. What cannot be started now is tried again; it is an error if there is no other."""
+        for index, worker in enumerate(self.processes):
+            if worker is None and not self._ending:
+                try:
+                    self._start_one(pool, index)
+                except OSError:
+                    if not any(self.processes):
+                        raise
 
     def _tend_one(self, pool: Any, index: int, worker: Any) -> None:
         code = worker.exitcode
@@ -104,8 +126,6 @@ class Crew:
         worker.join()
         self._overdue.discard(index)
         self.processes[index] = None
-        if not self._ending:
-            self._start_one(pool, index)
 
     def end(self) -> None:
         """Nobody is replaced any more."""
@@ -134,8 +154,9 @@ class Crew:
         for worker in running:
             if worker.exitcode is None:
                 worker.terminate()
+        deadline = time.monotonic() + _PATIENCE
         for worker in running:
-            worker.join(_PATIENCE)
+            worker.join(max(0, deadline - time.monotonic()))
             if worker.exitcode is None:
                 worker.kill()
                 worker.join()

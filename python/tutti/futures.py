@@ -7,6 +7,7 @@ what those need (a condition, lists) at its first use: until then a future is th
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -160,6 +161,8 @@ class ProcessPoolExecutor(standard.Executor):
         self._started: Pool | None = None
         self._shutdown = False
         self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._let_go: Any = None
         _running.add(self)
 
     def _pool(self) -> Pool:
@@ -172,6 +175,8 @@ class ProcessPoolExecutor(standard.Executor):
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if self._started is None:
                 self._started = Pool(*self._arguments)
+                self._let_go = weakref.finalize(self, _run_to_the_end, self._started)
+                self._let_go.atexit = False
             return self._started
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
@@ -209,18 +214,21 @@ class ProcessPoolExecutor(standard.Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more calls; those that were submitted are run, unless they are cancelled."""
+        if os.getpid() != self._pid:
+            return  # a forked child's copy
         with self._lock:
             self._shutdown = True
             pool = self._started
         if pool is None or pool._state == "TERMINATE":
             return
+        self._let_go.detach()
         if cancel_futures:
             pool._cancel_waiting()
-        pool.close()
         if wait:
+            pool.close()
             pool.join()
         else:
-            threading.Thread(target=pool.join, name="tutti-shutdown").start()
+            _run_to_the_end(pool)
 
     def terminate_workers(self) -> None:
         """Ends the workers at once (SIGTERM); what waits is cancelled, what runs fails with WorkerDied."""
@@ -228,6 +236,7 @@ class ProcessPoolExecutor(standard.Executor):
             self._shutdown = True
             pool = self._started
         if pool is not None:
+            self._let_go.detach()
             pool.terminate()
 
     def kill_workers(self) -> None:
@@ -250,17 +259,29 @@ class _Submitter:
         return Future(pool.apply_async(fn, args, kwargs, **self._options), pool._callbacks.watch)
 
 
+def _run_to_the_end(pool: Pool) -> None:
+    """Without an executor, or one that waits: what was submitted is run, and then the workers end."""
+    if os.getpid() == pool._pid and pool._state != "TERMINATE":
+        pool.close()
+        threading.Thread(target=pool.join, name="tutti-shutdown").start()
+
+
 def _results(stream: Any, deadline: float | None) -> Iterator[Any]:
     try:
-        while True:
-            left = None if deadline is None else deadline - time.monotonic()
-            yield stream.next(left)
-    except StopIteration:
-        return
-    except NotInTime:
-        raise standard.TimeoutError from None
+        while (pair := _next_pair(stream, deadline)) is not None:
+            value, error = pair
+            if error is not None:
+                raise error  # a StopIteration becomes a RuntimeError here, as in every generator
+            yield value
     finally:
         stream._cancel()
+
+
+def _next_pair(stream: Any, deadline: float | None) -> Any:
+    try:
+        return stream._next_pair(None if deadline is None else deadline - time.monotonic())
+    except NotInTime:
+        raise standard.TimeoutError from None
 
 
 # --- the interpreter's exit -----------------------------------------------------------------------------------
@@ -271,7 +292,8 @@ _running: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
 def _at_exit() -> None:
     """What was submitted is run, as the standard executors do it."""
     for executor in list(_running):
-        executor.shutdown()
+        if executor._pid == os.getpid():
+            executor.shutdown()
 
 
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]

@@ -171,6 +171,8 @@ class _Callbacks:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tutti-callbacks", daemon=True)
                 self._thread.start()
+                return
+        self._pool._wake()  # it waits for others only
 
     def watch(self, future: Any) -> None:
         """Has the ``_finish`` of a future called when its task is done."""
@@ -181,23 +183,30 @@ class _Callbacks:
         with self._lock:
             if not self._waiting:
                 self._thread = None
-            return self._waiting[:64]
+            return self._waiting[: self._pool._processes + 64]
 
     def _run(self) -> None:
-        while entries := self._first():
+        while True:
+            woken = self._pool._woken  # before the look at what is waited for
+            entries = self._first()
+            if not entries:
+                return
             done = [entry for entry in entries if entry[0]._is_done()]
             for entry in done:
                 with self._lock:
                     self._waiting.remove(entry)
                 _report_errors(entry[1])
             if not done:
-                self._wait(entries)
+                try:
+                    self._wait(entries, woken)
+                except Exception:  # a broken pool, a worker that cannot be started: the results say so
+                    time.sleep(_PAUSE)
 
-    def _wait(self, entries: list[tuple[Any, Callable[[], object]]]) -> None:
+    def _wait(self, entries: list[tuple[Any, Callable[[], object]]], woken: int) -> None:
         tasks = [entry[0] for entry in entries if isinstance(entry[0], _tutti.Task)]
         others = len(tasks) < len(entries)
         if tasks:
-            self._pool._wait_any(tasks, _PAUSE if others else _LONG_PAUSE)
+            self._pool._wait_any(tasks, _PAUSE if others else _LONG_PAUSE, woken)
         else:
             entries[0][0]._collect(_PAUSE)
 
@@ -405,12 +414,14 @@ class Pool(_tutti.Pool):
 
     def close(self) -> None:
         """Takes no more calls. What was submitted is run."""
-        if self._state == RUN:
+        if self._state == RUN and os.getpid() == self._pid:
             self._state = CLOSE
             self._refuse_more()
 
     def join(self) -> None:
         """Waits until everything that was submitted has been run, read or not, and the workers have ended."""
+        if os.getpid() != self._pid:
+            raise ValueError("this pool belongs to the parent process, which alone can wait for its end")
         if self._state == RUN:
             raise ValueError("Pool is still running")
         if self._state not in (CLOSE, TERMINATE):
@@ -435,12 +446,13 @@ class Pool(_tutti.Pool):
 
     def terminate(self) -> None:
         """Ends the workers at once. Calls that wait fail as cancelled, those that run with WorkerDied."""
-        if self._state != TERMINATE:
+        if self._state != TERMINATE and os.getpid() == self._pid:  # not in a child that has inherited it
             self._end_now()
 
     def _end_now(self) -> None:
         self._state = TERMINATE
         self._refuse_more()
+        self._streams.clear()
         self._stop()
         self._crew.kill(self)
         if hasattr(self, "_finalizer"):

@@ -234,6 +234,9 @@ tutti_err tutti__poll_fd(tutti_arena *arena, const struct tutti__watch *watch, b
 	}
 	pthread_mutex_unlock(&tutti__poll_mutex);
 	*fd = err ? -1 : descriptor->fd;
+	/* Who asks is about to poll, and may then read without looking: what was got since is not shown any more. */
+	if (!err)
+		tutti__poll_descriptor_refresh(descriptor);
 	return err;
 }
 

@@ -50,11 +50,12 @@ tutti_err tutti_future_wait(tutti_future *future, tutti_time timeout)
 	if (timeout <= 0)
 		tutti__pool_tend_now_and_then(pool);
 	while (!tutti__job_is_done(job)) {
+		tutti_err broken = tutti__pool_check(pool);
+		if (broken)
+			return broken;
 		if (err == TUTTI_ETIMEDOUT || timeout <= 0)
 			return tutti__fail(TUTTI_ETIMEDOUT, "the task is not done yet. Wait longer, or cancel it.");
-		err = tutti__pool_check(pool);
-		if (!err)
-			err = tutti__pool_wait(pool, tutti__job_is_done, job, job, deadline, 0);
+		err = tutti__pool_wait(pool, tutti__job_is_done, job, job, deadline, 0);
 		if (err == TUTTI_EINTR && !tutti__job_is_done(job))
 			return tutti__fail(err, "a signal handler ran while waiting for a task. Wait again.");
 		if (err && err != TUTTI_ETIMEDOUT && err != TUTTI_EINTR)
@@ -66,12 +67,26 @@ tutti_err tutti_future_wait(tutti_future *future, tutti_time timeout)
 struct choice {
 	tutti_future *const *futures;
 	size_t count, done;
+	uint32_t wakes; /* of the pool, when the wait began */
 };
 
 static bool is_done(const tutti_future *future)
 {
 	uint64_t job = load_relaxed(&future->job);
 	return job == 0 || tutti__job_is_done(tutti__job_at(future->pool->arena, job));
+}
+
+static bool was_woken(const struct choice *choice)
+{
+	return load_acquire(&choice->futures[0]->pool->wakes) != choice->wakes;
+}
+
+void tutti_pool_wake(tutti_pool *pool)
+{
+	/* The waiter's side: mark, full barrier, look at the count. */
+	atomic_fetch_add_explicit(&pool->wakes, 1, memory_order_acq_rel);
+	fence_after_rmw();
+	tutti__wake_all(&pool->shared->done);
 }
 
 static bool find_done(struct choice *choice, size_t limit)
@@ -90,25 +105,27 @@ static bool has_done(void *context)
 {
 	struct choice *choice = context;
 	size_t limit = choice->futures[0]->pool->shared->worker_count + 1;
-	return find_done(choice, limit < choice->count ? limit : choice->count);
+	return was_woken(choice) || find_done(choice, limit < choice->count ? limit : choice->count);
 }
 
 tutti_err tutti_future_wait_any(tutti_future *const *futures, size_t count, size_t *done, tutti_time timeout)
 {
-	struct choice choice = {futures, count, 0};
 	if (count == 0)
 		return tutti__fail_plain(TUTTI_EINVAL, "there is no future to wait for.");
 	tutti_pool *pool = futures[0]->pool;
+	struct choice choice = {.futures = futures, .count = count, .wakes = load_acquire(&pool->wakes)};
 	int64_t deadline = tutti__deadline(timeout);
 	tutti_err err = TUTTI_OK;
 	if (timeout <= 0)
 		tutti__pool_tend_now_and_then(pool);
-	while (!find_done(&choice, count)) {
+	/* A search that finds nothing leaves `count` as the place. */
+	while (!find_done(&choice, count) && !was_woken(&choice)) {
+		tutti_err broken = tutti__pool_check(pool);
+		if (broken)
+			return broken;
 		if (err == TUTTI_ETIMEDOUT || timeout <= 0)
 			return tutti__fail_plain(TUTTI_ETIMEDOUT, "none of the tasks is done yet. Wait longer, or cancel them.");
-		err = tutti__pool_check(pool);
-		if (!err)
-			err = tutti__pool_wait(pool, has_done, &choice, NULL, deadline, 0);
+		err = tutti__pool_wait(pool, has_done, &choice, NULL, deadline, 0);
 		if (err == TUTTI_EINTR && !find_done(&choice, count))
 			return tutti__fail_plain(err, "a signal handler ran while waiting for a task. Wait again.");
 		if (err && err != TUTTI_ETIMEDOUT && err != TUTTI_EINTR)

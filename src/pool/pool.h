@@ -29,6 +29,7 @@ struct tutti_pool {
 	bool killed;
 	int64_t last_tend;
 	struct tutti__patience patience;
+	atomic_u32 wakes; /* calls of tutti_pool_wake */
 	atomic_u32 users; /* the pool's handle, its open futures and streams */
 };
 

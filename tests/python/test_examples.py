@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The examples of locks and their friends, and of a window, print what they promise."""
+"""The examples of locks and their friends, of a pool and of a window print what they promise."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ EXPECTED = {
     "joinable_queue": "5 nodes, 31 in all\n",
     "rlock": "30 looks, each at 500\n",
     "semaphore": "5 of 6 were served, never more than 2\nkilled: 1\n",
+    "word_count": "2.txt: not counted, killed by signal 9\nbe 3, to 3, a 1\n",
 }
 
 
