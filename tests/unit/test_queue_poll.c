@@ -63,6 +63,26 @@ static void get_byte(tutti_queue *queue, char expected)
 	REQUIRE(byte == expected);
 }
 
+/* A reader that then reads without looking, as multiprocessing's executor does, would wait for ever. */
+static void who_asks_for_it_again_sees_what_is_there_now(void **state)
+{
+	(void)state;
+	struct scene *scene = new_scene();
+	int fd = descriptor_of(scene->queue);
+	for (int i = 0; i < 20; i++) {
+		OK(tutti_queue_put(scene->queue, "a", 1, TUTTI_NOW));
+		assert_true(is_readable(fd, 2000));
+		get_byte(scene->queue, 'a'); /* the last one: nobody has found the queue empty yet */
+		assert_int_equal(descriptor_of(scene->queue), fd);
+		assert_false(is_readable(fd, 0));
+	}
+	OK(tutti_queue_put(scene->queue, "b", 1, TUTTI_NOW));
+	assert_int_equal(descriptor_of(scene->queue), fd);
+	assert_true(is_readable(fd, 2000));
+	get_byte(scene->queue, 'b');
+	end_scene(scene);
+}
+
 static void it_is_lit_by_a_put_and_dark_when_drained(void **state)
 {
 	char byte;
@@ -330,6 +350,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest queue_poll[] = {
 		TEST(it_is_lit_by_a_put_and_dark_when_drained),
+		TEST(who_asks_for_it_again_sees_what_is_there_now),
 		TEST(what_is_there_before_is_seen),
 		TEST(shutdown_lights_it),
 		TEST(another_process_lights_it),
