@@ -17,11 +17,12 @@ import sys
 import time
 
 import cases
+import cases_pools
 import cases_python
 
 SIDE_SECONDS = 90
-CASES = cases.CASES + cases_python.CASES
-ROWS = cases.ROWS + cases_python.ROWS
+CASES = cases.CASES + cases_python.CASES + cases_pools.CASES
+ROWS = cases.ROWS + cases_python.ROWS + cases_pools.ROWS
 GROUPS = list(dict.fromkeys(row.group for row in ROWS))
 
 

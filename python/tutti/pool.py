@@ -38,6 +38,9 @@ __all__ = ["Pool", "ThreadPool", "WorkerDied"]
 
 _NAMES = itertools.count(1)
 _WINDOW = 4096  # tasks under way of an iterator that does not say how many inputs it has
+# Of a map whose chunksize is not given. So many cost a millisecond; fewer, with more calls each, would leave workers idle
+# beside one that has got the long calls, and a death would cost more calls.
+_CHUNKS = 1024
 _PAUSE = 0.01  # seconds between looks of the thread that calls callbacks
 _LONG_PAUSE = 0.2  # the same where it is woken by what it waits for, but for what comes to that
 
@@ -338,8 +341,7 @@ class Pool(_tutti.Pool):
         if not hasattr(iterable, "__len__"):
             iterable = list(iterable)
         if chunksize is None:
-            chunksize, extra = divmod(len(iterable), self._processes * 4)
-            chunksize += bool(extra)
+            chunksize = max(1, -(-len(iterable) // max(_CHUNKS, self._processes * 4)))
         result = MapResult(self._results(func, iterable, star, chunksize or 1, 0, True, options))
         self._watch(result, callback, error_callback)
         return result

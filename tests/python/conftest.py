@@ -9,8 +9,10 @@ import os
 import threading
 import time
 
+import pool_children as children
 import pytest
 from process_children import nothing
+from support import until
 
 import tutti
 from tutti import _tutti
@@ -75,3 +77,38 @@ def leaks(helpers):
     while (after := in_use()) != before and time.monotonic() < deadline:
         threading.Event().wait(0.01)
     assert after == before
+
+
+# --- pools ----------------------------------------------------------------------------------------------------
+
+fork = tutti.get_context("fork")
+
+
+@pytest.fixture
+def pool():
+    with fork.Pool(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def executor():
+    with tutti.ProcessPoolExecutor(2, mp_context=fork) as executor:
+        yield executor
+
+
+@pytest.fixture
+def go():
+    """Holds calls up until it is set, at the test's end at the latest."""
+    gate = children.Gate(fork.Event())
+    yield gate
+    gate.set()
+    del gate.event  # a fixture's value lives longer than the test
+
+
+@pytest.fixture
+def busy(go, executor):
+    """An executor whose two workers run something until `go` is set."""
+    running = [executor.submit(children.wait_for, go, number) for number in range(2)]
+    until(lambda: all(future.running() for future in running))
+    yield executor
+    go.set()

@@ -12,6 +12,8 @@ import time
 
 from tutti import _tutti
 
+SOON = 30  # seconds within which everything must have happened
+
 
 def until(condition, timeout: float = 20.0) -> None:
     """Waits for a condition."""
@@ -99,3 +101,8 @@ def script(tmp_path, text, *options):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
+
+
+def still_works(pool) -> bool:
+    """Whether a pool, after what was done to it, runs a call."""
+    return pool.apply_async(abs, (-9,)).get(SOON) == 9

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import gc
 import multiprocessing
 import os
@@ -14,38 +13,13 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pool_children as children
 import pytest
-from support import script, until
+from support import SOON, script, until
 
 import tutti
 from tutti.futures import ProcessPoolExecutor, WorkerDied
 
 pytestmark = pytest.mark.timeout(60)
-SOON = 30  # seconds within which everything must have happened
 fork = tutti.get_context("fork")
-
-
-@pytest.fixture
-def executor():
-    with ProcessPoolExecutor(2, mp_context=fork) as executor:
-        yield executor
-
-
-@pytest.fixture
-def go():
-    """Holds calls up until it is set, at the test's end at the latest."""
-    gate = children.Gate(fork.Event())
-    yield gate
-    gate.set()
-    del gate.event  # a fixture's value lives longer than the test
-
-
-@pytest.fixture
-def busy(go, executor):
-    """An executor whose two workers run something until `go` is set."""
-    running = [executor.submit(children.wait_for, go, number) for number in range(2)]
-    until(lambda: all(future.running() for future in running))
-    yield executor
-    go.set()
 
 
 # --- deaths ---------------------------------------------------------------------------------------------------

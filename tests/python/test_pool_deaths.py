@@ -16,21 +16,14 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pool_children as children
 import pytest
-from support import script, until
+from support import SOON, script, until
 
 import tutti
 from tutti import _workers
 from tutti.pool import WorkerDied
 
 pytestmark = pytest.mark.timeout(60)
-SOON = 30  # seconds within which everything must have happened
 fork = tutti.get_context("fork")
-
-
-@pytest.fixture
-def pool():
-    with fork.Pool(2) as pool:
-        yield pool
 
 
 def died(result):

@@ -9,24 +9,13 @@ import threading
 
 import pool_children as children
 import pytest
-from support import script
+from support import SOON, script, still_works
 
 import tutti
 from tutti.pool import MaybeEncodingError, WorkerDied
 
 pytestmark = pytest.mark.timeout(60)
-SOON = 30  # seconds within which everything must have happened
 fork = tutti.get_context("fork")
-
-
-@pytest.fixture
-def pool():
-    with fork.Pool(2) as pool:
-        yield pool
-
-
-def still_works(pool):
-    return pool.apply_async(children.square, (3,)).get(SOON) == 9
 
 
 # --- pools that cannot be -------------------------------------------------------------------------------------
