@@ -19,7 +19,9 @@ void tutti__pool_break(tutti_pool *pool, const char *text)
 static const char *task_name(const struct tutti__job *job, char *name, size_t size)
 {
 	const tutti_task_entry *entry = tutti__task_find_hash(job->task);
-	snprintf(name, size, job->task ? " (%.60s)" : "", entry ? entry->name : "?");
+	name[0] = 0;
+	if (job->task)
+		snprintf(name, size, " (%.60s)", entry ? entry->name : "?");
 	return name;
 }
 

@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include <tutti/worker.h> /* tutti_result_take, which the library is to export */
+
 #include "pool/job.h"
 
 tutti_err tutti__job_create(tutti_arena *arena, const struct tutti__order *order, uint64_t *offset)
