@@ -50,9 +50,14 @@ static PyObject *class_of(struct py_state *state, tutti_err err)
 	}
 }
 
+PyObject *py_text(const char *text) { return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace"); }
+
 PyObject *py_raise(struct py_state *state, tutti_err err)
 {
-	PyErr_SetString(class_of(state, err), tutti_last_error());
+	PyObject *text = py_text(tutti_last_error());
+	if (text)
+		PyErr_SetObject(class_of(state, err), text);
+	Py_XDECREF(text);
 	return NULL;
 }
 

@@ -5,6 +5,9 @@
 
 #include "state.h"
 
+/* A text of the core, of which a bound may have cut the last character in two. NULL with an exception. */
+PyObject *py_text(const char *text);
+
 /*
  * Raises the exception that `err` stands for, with the text of this thread's last error, and returns
  * NULL. Call it before anything else of the core, which may change that text. With the GIL.

@@ -106,6 +106,10 @@ static Py_ssize_t publish(struct pool_object *pool, PyObject *function)
 	if (!bytes)
 		return -2;
 	tutti_view view = {PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)};
+	if (pool_check(pool) < 0) { /* pickling, or who makes the arguments, may have closed it */
+		Py_DECREF(bytes);
+		return -2;
+	}
 	tutti_err err = tutti_pool_publish(pool->pool, view, &number);
 	Py_DECREF(bytes);
 	if (err == TUTTI_EFULL)
@@ -165,7 +169,7 @@ static PyObject *raise(struct pool_object *pool, tutti_err err)
 	if (err != TUTTI_EFAILED)
 		return py_raise(pool->state, err);
 	PyObject *module = PyImport_ImportModule("tutti._outcomes");
-	PyObject *broken = module ? PyObject_CallMethod(module, "broken", "s", tutti_last_error()) : NULL;
+	PyObject *broken = module ? PyObject_CallMethod(module, "broken", "N", py_text(tutti_last_error())) : NULL;
 	Py_XDECREF(module);
 	return raise_object(broken);
 }
@@ -196,6 +200,7 @@ struct wait_attempt {
 	tutti_future *const *futures;
 	size_t count, done;
 	bool only_one; /* and none that tutti_pool_wake() ends */
+	bool until_woken; /* it is over when _wake() was called */
 };
 
 static tutti_err try_wait(void *context, tutti_time timeout)
@@ -208,6 +213,7 @@ static tutti_err try_wait(void *context, tutti_time timeout)
 
 static int wait_with(struct pool_object *pool, struct wait_attempt *attempt, int64_t deadline)
 {
+	unsigned woken = pool->woken;
 	if (pool->process != processes) {
 		PyErr_SetString(PyExc_ValueError, "this task belongs to the parent process, which alone may wait for it");
 		return -1;
@@ -215,8 +221,13 @@ static int wait_with(struct pool_object *pool, struct wait_attempt *attempt, int
 	for (;;) {
 		tutti_time left = py_time_left(deadline);
 		int err = py_wait_with_limit(try_wait, attempt, left < pool->tend_interval ? left : pool->tend_interval);
-		if (err == TUTTI_OK)
+		bool is_woken = !attempt->only_one && attempt->done == attempt->count;
+		if (err == TUTTI_OK && !is_woken)
 			return 1;
+		if (attempt->until_woken && woken != pool->woken)
+			return 0;
+		if (err == TUTTI_OK)
+			continue; /* somebody else's wake */
 		if (err > 0 && !py_is_not_yet(err))
 			raise(pool, (tutti_err)err);
 		if (err < 0 || !py_is_not_yet(err) || pool_tend(pool) < 0)
@@ -232,6 +243,12 @@ int pool_wait_any(struct pool_object *pool, tutti_future *const *futures, size_t
 	int answer = wait_with(pool, &attempt, deadline);
 	*done = attempt.done;
 	return answer;
+}
+
+int pool_wait_until_woken(struct pool_object *pool, tutti_future *const *futures, size_t count, int64_t deadline)
+{
+	struct wait_attempt attempt = {.futures = futures, .count = count, .until_woken = true};
+	return wait_with(pool, &attempt, deadline);
 }
 
 int pool_wait(struct pool_object *pool, tutti_future *future, int64_t deadline)
@@ -262,11 +279,11 @@ static PyObject *raise_outcome(const tutti_result *result, PyObject *function)
 	PyObject *module = PyImport_ImportModule("tutti._outcomes");
 	PyObject *exception = NULL;
 	if (module && result->err == TUTTI_EWORKERDIED)
-		exception =
-			PyObject_CallMethod(module, "worker_died", "Osii", function, result->text, result->pid, result->code);
+		exception = PyObject_CallMethod(module, "worker_died", "ONii", function, py_text(result->text), result->pid,
+		                                result->code);
 	else if (module)
-		exception =
-			PyObject_CallMethod(module, result->err == TUTTI_ECANCELLED ? "cancelled" : "failed", "s", result->text);
+		exception = PyObject_CallMethod(module, result->err == TUTTI_ECANCELLED ? "cancelled" : "failed", "N",
+		                                py_text(result->text));
 	Py_XDECREF(module);
 	return raise_object(exception);
 }

@@ -74,6 +74,9 @@ int pool_wait(struct pool_object *pool, tutti_future *future, int64_t deadline);
 /* The same for any of `count`; *done is its place. */
 int pool_wait_any(struct pool_object *pool, tutti_future *const *futures, size_t count, size_t *done, int64_t deadline);
 
+/* The same until somebody calls _wake(), which ends it with 0. */
+int pool_wait_until_woken(struct pool_object *pool, tutti_future *const *futures, size_t count, int64_t deadline);
+
 /*
  * The value of a task that is done, once, or NULL with its exception. For the texts of exceptions: the function.
  */

@@ -133,6 +133,7 @@ static int submit(struct stream_object *self, PyObject *items)
 /* Submits until the window is full or the inputs have ended. An input that does not go in ends them. */
 static int fill(struct stream_object *self)
 {
+	enum { LOOK_EVERY = 256 };
 	while (self->inputs && self->count < self->window) {
 		PyObject *items = next_chunk(self);
 		if (!items)
@@ -143,6 +144,9 @@ static int fill(struct stream_object *self)
 			return -1;
 		if (submitted < 0)
 			end_inputs(self);
+		/* With millions of inputs it takes long: Ctrl-C ends it, and workers are replaced. */
+		if (self->count % LOOK_EVERY == 0 && (PyErr_CheckSignals() < 0 || pool_tend(self->pool) < 0))
+			return -1;
 	}
 	return pool_tend(self->pool);
 }
@@ -397,13 +401,20 @@ static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
 	Py_RETURN_NONE;
 }
 
+/* Done, or never to be done: the pool is broken, and who reads it is told why. */
+static bool is_over(tutti_future *future)
+{
+	tutti_err err = tutti_future_wait(future, TUTTI_NOW);
+	return err == TUTTI_OK || err == TUTTI_EFAILED;
+}
+
 /* _is_done(): whether all inputs are in and run. */
 static PyObject *is_done(PyObject *object, PyObject *Py_UNUSED(none))
 {
 	struct stream_object *self = (struct stream_object *)object;
 	bool done = !self->inputs && !self->is_busy && self->pool->process == pool_process();
 	for (size_t i = 0; done && i < self->count; i++)
-		done = tutti_future_wait(self->futures[self->first + i], TUTTI_NOW) == TUTTI_OK;
+		done = is_over(self->futures[self->first + i]);
 	if (!done && pool_tend(self->pool) < 0)
 		return NULL;
 	return PyBool_FromLong(done);

@@ -46,6 +46,12 @@ static int settle(struct task_object *self, int64_t deadline)
 {
 	while (!is_settled(self)) {
 		int done = self->is_reading ? 1 : pool_wait(self->pool, self->future, deadline);
+		if (is_settled(self)) { /* by another thread, meanwhile */
+			if (done < 0 && !PyErr_ExceptionMatches(self->pool->state->error))
+				return -1;
+			PyErr_Clear();
+			return 1;
+		}
 		if (done < 0 && !self->is_reading && PyErr_ExceptionMatches(self->pool->state->error)) {
 			self->error = pool_caught(); /* the pool is broken, and stays so */
 			PyObject_GC_Track(self);
@@ -155,7 +161,7 @@ PyObject *pool_wait_any_task(PyObject *object, PyObject *arguments)
 	PyObject *tasks, *seconds;
 	tutti_time timeout;
 	unsigned woken;
-	size_t count = 0, done;
+	size_t count = 0;
 	if (!PyArg_ParseTuple(arguments, "O!OI:_wait_any", &PyList_Type, &tasks, &seconds, &woken) ||
 	    py_timeout(seconds, &timeout) < 0)
 		return NULL;
@@ -170,7 +176,7 @@ PyObject *pool_wait_any_task(PyObject *object, PyObject *arguments)
 	}
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout);
 	bool is_over = count == 0 || woken != pool->woken; /* from here on a _wake() ends the wait: it needs the GIL */
-	int answer = !is_over ? pool_wait_any(pool, futures, count, &done, deadline) : 0;
+	int answer = !is_over ? pool_wait_until_woken(pool, futures, count, deadline) : 0;
 	PyMem_Free(futures);
 	return answer < 0 ? NULL : Py_NewRef(Py_None);
 }

@@ -34,6 +34,5 @@ class Pool(standard.Pool, metaclass=_EitherPool):
         context = keywords.get("context", arguments[4] if len(arguments) > 4 else None)
         if cls is not Pool or not isinstance(context, (standard_context.BaseContext, type(None))):
             return super().__new__(cls)
-        if context is None:
-            keywords["context"] = standard_context._default_context.get_context()
+        keywords["context"] = context or standard_context._default_context.get_context()
         return _CorePool(*arguments[:4], **keywords)

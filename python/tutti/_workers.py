@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from multiprocessing import process
+from multiprocessing import forkserver, process, resource_tracker
 from typing import Any, Callable
 
 from tutti import _sharing, _tutti
@@ -56,6 +56,11 @@ def run(
 
 def _started(worker: Any) -> None:
     """Starts it with Ctrl-C held back until it has said that it does not want it."""
+    method = getattr(worker, "_start_method", None)
+    if method in ("spawn", "forkserver"):  # what is started along with it, once, would have it held back for ever
+        resource_tracker.ensure_running()
+    if method == "forkserver":
+        forkserver.ensure_running()
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         worker.start()

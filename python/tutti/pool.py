@@ -190,20 +190,27 @@ class _Callbacks:
 
     def _run(self) -> None:
         while True:
-            woken = self._pool._woken  # before the look at what is waited for
-            entries = self._first()
-            if not entries:
+            try:
+                if not self._run_some():
+                    return
+            except ReferenceError:  # the pool is gone, and so is all that waited
                 return
+            except Exception:  # a worker that cannot be started, a broken pool: the results say so
+                time.sleep(_PAUSE)
+
+    def _run_some(self) -> bool:
+        """False: nothing is waited for any more."""
+        woken = self._pool._woken  # before the look at what is waited for
+        entries = self._first()
+        if entries:
             done = [entry for entry in entries if entry[0]._is_done()]
             for entry in done:
                 with self._lock:
                     self._waiting.remove(entry)
                 _report_errors(entry[1])
             if not done:
-                try:
-                    self._wait(entries, woken)
-                except Exception:  # a broken pool, a worker that cannot be started: the results say so
-                    time.sleep(_PAUSE)
+                self._wait(entries, woken)
+        return bool(entries)
 
     def _wait(self, entries: list[tuple[Any, Callable[[], object]]], woken: int) -> None:
         tasks = [entry[0] for entry in entries if isinstance(entry[0], _tutti.Task)]
@@ -263,6 +270,7 @@ class Pool(_tutti.Pool):
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         self._ctx = context or _default_context.get_context()
+        self._joining = threading.Lock()
         self._callbacks = _Callbacks(weakref.proxy(self))
         self._streams: list[Any] = []  # those whose inputs are not all in
         self._pid = os.getpid()
@@ -323,7 +331,9 @@ class Pool(_tutti.Pool):
             raise TypeError(f"unexpected keyword argument {next(iter(options))!r}")
         stream = self._stream(func, iterable, star, chunksize, window, ordered, values, retries, timeout)
         if window:
-            self._streams = [known for known in self._streams if not known._feed(False)]
+            for known in list(self._streams):  # in place: another thread, or an input's iterator, may add one meanwhile
+                if known._feed(False) and known in self._streams:
+                    self._streams.remove(known)
             self._streams.append(stream)
         return stream
 
@@ -428,8 +438,9 @@ class Pool(_tutti.Pool):
             raise ValueError("Pool is still running")
         if self._state not in (CLOSE, TERMINATE):
             raise ValueError("In unknown state")
-        if self._state == CLOSE:
-            self._run_to_the_end()
+        with self._joining:
+            if self._state == CLOSE:
+                self._run_to_the_end()
         self._callbacks.join()
 
     def _run_to_the_end(self) -> None:
@@ -442,6 +453,10 @@ class Pool(_tutti.Pool):
             self._crew.join(self)
         except _tutti.Error:  # it is broken: who asks for a result is told why
             self._crew.kill(self)
+        except ValueError:  # terminated meanwhile
+            if self._state != TERMINATE:
+                raise
+            return
         self._state = TERMINATE
         self._finalizer.cancel()
         self._close()

@@ -36,6 +36,15 @@ tutti_err tutti_pool_submit(tutti_pool *pool, tutti_future **result, const char 
 	return tutti__future_order(pool, result, &order);
 }
 
+/* Or taken, by another thread. */
+static bool is_done(const tutti_future *future)
+{
+	uint64_t job = load_relaxed(&future->job);
+	return job == 0 || tutti__job_is_done(tutti__job_at(future->pool->arena, job));
+}
+
+static bool is_future_done(void *context) { return is_done(context); }
+
 tutti_err tutti_future_wait(tutti_future *future, tutti_time timeout)
 {
 	tutti_pool *pool = future->pool;
@@ -43,20 +52,20 @@ tutti_err tutti_future_wait(tutti_future *future, tutti_time timeout)
 	if (offset == 0)
 		return TUTTI_OK;
 	struct tutti__job *job = tutti__job_at(pool->arena, offset);
-	if (tutti__job_is_done(job))
+	if (is_done(future))
 		return TUTTI_OK;
 	int64_t deadline = tutti__deadline(timeout);
 	tutti_err err = TUTTI_OK;
 	if (timeout <= 0)
 		tutti__pool_tend_now_and_then(pool);
-	while (!tutti__job_is_done(job)) {
+	while (!is_done(future)) {
 		tutti_err broken = tutti__pool_check(pool);
 		if (broken)
 			return broken;
 		if (err == TUTTI_ETIMEDOUT || timeout <= 0)
 			return tutti__fail(TUTTI_ETIMEDOUT, "the task is not done yet. Wait longer, or cancel it.");
-		err = tutti__pool_wait(pool, tutti__job_is_done, job, job, deadline, 0);
-		if (err == TUTTI_EINTR && !tutti__job_is_done(job))
+		err = tutti__pool_wait(pool, is_future_done, future, job, deadline, 0);
+		if (err == TUTTI_EINTR && !is_done(future))
 			return tutti__fail(err, "a signal handler ran while waiting for a task. Wait again.");
 		if (err && err != TUTTI_ETIMEDOUT && err != TUTTI_EINTR)
 			return err;
@@ -69,12 +78,6 @@ struct choice {
 	size_t count, done;
 	uint32_t wakes; /* of the pool, when the wait began */
 };
-
-static bool is_done(const tutti_future *future)
-{
-	uint64_t job = load_relaxed(&future->job);
-	return job == 0 || tutti__job_is_done(tutti__job_at(future->pool->arena, job));
-}
 
 static bool was_woken(const struct choice *choice)
 {

@@ -147,11 +147,13 @@ static void recover(tutti_arena *arena, uint64_t offset, uint32_t owner, uint32_
 	if (owner == dead) { /* being made or freed: the sweep takes it, and what hangs on it */
 		tutti__cargo_abandon(arena, &job->input, dead);
 		tutti__cargo_abandon(arena, &job->result, dead);
-	} else if (load_relaxed(&job->worker) == dead &&
-	           tutti__job_status(load_acquire(&job->state)) == TUTTI__JOB_RUNNING) {
-		tutti__cargo_forget_taken(arena, &job->input, dead);
-		tutti__cargo_abandon(arena, &job->result, dead);
+		return;
 	}
+	if (load_relaxed(&job->worker) == dead && tutti__job_status(load_acquire(&job->state)) == TUTTI__JOB_RUNNING)
+		tutti__cargo_abandon(arena, &job->result, dead);
+	/* A parcel of the dead: its worker took the input away, or its owner was hanging the text of a failure to it. */
+	tutti__cargo_forget_taken(arena, &job->input, dead);
+	tutti__cargo_forget_taken(arena, &job->result, dead);
 }
 
 const struct tutti__kind tutti__job_kind = {.name = "task", .is_object = false, .recover = recover};

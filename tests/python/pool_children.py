@@ -482,3 +482,8 @@ def _is_dead(pid):
             return file.read().rpartition(")")[2].split()[0] in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def pause_and_square(number):
+    threading.Event().wait(0.005)
+    return number * number

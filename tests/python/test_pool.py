@@ -346,3 +346,25 @@ def test_callbacks_are_not_held_up_by_a_long_call(pool):
     go.set()
     late.get(SOON)
     assert took < 8, "each waited for a pause of the thread that calls callbacks"
+
+
+def test_results_are_read_beside_calls_with_callbacks(pool):
+    """Each such call wakes the thread that waits for results with callbacks, and no other."""
+    read, called = [], []
+
+    def read_all():
+        read.append(pool.map(children.pause_and_square, range(60), 1))
+        read.append(list(pool.imap(children.pause_and_square, range(60))))
+        read.append(sorted(pool.imap_unordered(children.pause_and_square, range(60))))
+
+    mapped = pool.map_async(children.pause_and_square, range(20), 1, callback=called.append)
+    reader = threading.Thread(target=read_all)
+    reader.start()
+    results = []
+    while reader.is_alive():
+        results.append(pool.apply_async(children.square, (3,), callback=called.append))
+        results[-1].get(SOON)
+    reader.join()
+    assert read == [[x * x for x in range(60)]] * 3
+    assert mapped.get(SOON) == [x * x for x in range(20)]
+    assert len(called) == len(results) + 1

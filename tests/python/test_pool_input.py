@@ -9,7 +9,7 @@ import threading
 
 import pool_children as children
 import pytest
-from support import SOON, script, still_works
+from support import SOON, script, still_works, until
 
 import tutti
 from tutti.pool import MaybeEncodingError, WorkerDied
@@ -61,6 +61,32 @@ def test_an_initializer_that_raises_and_callbacks(capfd):
             with pytest.raises(tutti.Error, match="no such table"):
                 broken.get(SOON)
         assert [str(error).partition("no such")[2] for error in errors] == [" table"] * 2
+    capfd.readouterr()
+
+
+def test_several_threads_are_told_of_a_broken_pool(capfd):
+    go, told = fork.Event(), []
+    with fork.Pool(1, children.wait_and_refuse, (go, "Ж" * 300)) as pool:  # longer than the text that is kept
+        result = pool.apply_async(children.square, (2,), error_callback=told.append)
+        plain, mapped = pool.apply_async(children.square, (2,)), pool.map_async(children.square, range(9))
+
+        def get():
+            try:
+                plain.get(SOON)
+            except tutti.Error as error:
+                told.append(error)
+
+        threads = [threading.Thread(target=get) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        go.set()
+        for thread in threads:
+            thread.join(SOON)
+        with pytest.raises(tutti.Error, match="Ж"):
+            result.get(SOON)
+        until(mapped.ready)
+        assert not mapped.successful() and len(told) == 5
+        del told[:]
     capfd.readouterr()
 
 
