@@ -24,6 +24,16 @@ void outgoing_clear(struct outgoing *out)
 	outgoing_init(out);
 }
 
+PyObject *outgoing_bytes(const struct outgoing *out)
+{
+	PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)out->size);
+	char *to = bytes ? PyBytes_AS_STRING(bytes) : NULL;
+	for (size_t i = 0; bytes && i < out->count; to += out->parts[i++].size)
+		if (out->parts[i].size)
+			memcpy(to, out->parts[i].data, out->parts[i].size);
+	return bytes;
+}
+
 /* Says which part of the object it was, where that can be found out; else leaves the exception as it is. */
 static void explain(PyObject *object)
 {
@@ -162,11 +172,7 @@ static PyObject *encode(PyObject *module, PyObject *object)
 	struct outgoing out;
 	PyObject *result = NULL;
 	int encoded = message_encode(&py_state_of_module(module)->messages, object, &out);
-	PyObject *bytes = encoded == 0 ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)out.size) : NULL;
-	char *to = bytes ? PyBytes_AS_STRING(bytes) : NULL;
-	for (size_t i = 0; bytes && i < out.count; to += out.parts[i++].size)
-		if (out.parts[i].size)
-			memcpy(to, out.parts[i].data, out.parts[i].size);
+	PyObject *bytes = encoded == 0 ? outgoing_bytes(&out) : NULL;
 	if (bytes)
 		result = Py_BuildValue("iN", (int)out.encoding, bytes);
 	outgoing_clear(&out);

@@ -105,6 +105,9 @@ int message_encode_plain(struct messages *messages, PyObject *object, struct out
 int message_encode_bytes(PyObject *buffer, Py_ssize_t offset, Py_ssize_t size, struct outgoing *out);
 void outgoing_clear(struct outgoing *out);
 
+/* All of it in one piece, as bytes. NULL with an exception. */
+PyObject *outgoing_bytes(const struct outgoing *out);
+
 /* Decodes a received message and releases it, or hands it to the objects that live in it. */
 PyObject *message_decode(struct messages *messages, tutti_message *message);
 

@@ -55,6 +55,9 @@ int pool_check(struct pool_object *pool);
 /* The same, also when it takes no more tasks. */
 int pool_check_running(struct pool_object *pool);
 
+/* As py_raise(), and for a broken pool what it is for Python: NULL. */
+PyObject *pool_raise(struct pool_object *pool, tutti_err err);
+
 /* Calls _tend if that was not done for a while. 0, or -1 with an exception. */
 int pool_tend(struct pool_object *pool);
 

@@ -1,161 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The results of many calls, one after the other: behind map, starmap, imap and imap_unordered.
- *
- * The inputs are taken from an iterator, in the thread that makes the stream or reads it, and go into tasks of
- * `chunk` inputs each; at most `window` tasks are under way. Their futures stand in the order of their submission.
- */
+/* What is read of a stream, and the type. */
 #include <time.h>
 
 #include "arguments.h"
 #include "errors.h"
-#include "pool.h"
+#include "stream.h"
 #include "wait.h"
-
-struct stream_object {
-	PyObject_HEAD PyObject *dict;
-	PyObject *weak_references;
-	struct pool_object *pool;
-	PyObject *function;
-	PyObject *inputs; /* an iterator; NULL: exhausted, or it raised */
-	PyObject *inputs_error; /* what it raised: told after the results of what came before */
-	bool star, ordered;
-	bool as_values; /* an exception is given as the item's value */
-	Py_ssize_t chunk;
-	size_t window;
-	struct task_options options;
-	/* Under way: from `first` on, `count` of them; and of how many inputs each is. */
-	tutti_future **futures;
-	Py_ssize_t *sizes;
-	size_t first, count, room;
-	/* What was read of the last task and not given yet. */
-	PyObject *values, *failures; /* a list; NULL, or a dict by place */
-	PyObject *whole_failure; /* of all its inputs */
-	Py_ssize_t place, end;
-	bool is_busy; /* a thread is in it: this one */
-	unsigned long thread;
-};
-
-/* ---- submitting ---- */
-
-static int make_room(struct stream_object *self)
-{
-	if (self->first + self->count < self->room)
-		return 0;
-	if (self->first > self->room / 2) {
-		memmove(self->futures, self->futures + self->first, self->count * sizeof(tutti_future *));
-		memmove(self->sizes, self->sizes + self->first, self->count * sizeof(Py_ssize_t));
-		self->first = 0;
-		return 0;
-	}
-	size_t room = self->room ? 2 * self->room : 64;
-	tutti_future **futures = PyMem_Resize(self->futures, tutti_future *, room);
-	if (futures)
-		self->futures = futures;
-	Py_ssize_t *sizes = futures ? PyMem_Resize(self->sizes, Py_ssize_t, room) : NULL;
-	if (!sizes) {
-		PyErr_NoMemory();
-		return -1;
-	}
-	self->sizes = sizes;
-	self->room = room;
-	return 0;
-}
-
-/* The iterator has ended, or raised. */
-static void end_inputs(struct stream_object *self)
-{
-	self->inputs_error = pool_caught();
-	Py_CLEAR(self->inputs);
-}
-
-/* The next inputs as a tuple, with fewer than a chunk at their end; NULL: there are none (see end_inputs). */
-static PyObject *next_chunk(struct stream_object *self)
-{
-	PyObject *items = NULL, *list = NULL;
-	if (self->chunk == 1) {
-		PyObject *item = PyIter_Next(self->inputs);
-		items = item ? PyTuple_Pack(1, item) : NULL;
-		Py_XDECREF(item);
-	} else if ((list = PyList_New(0))) {
-		PyObject *item;
-		while (PyList_GET_SIZE(list) < self->chunk && (item = PyIter_Next(self->inputs))) {
-			int appended = PyList_Append(list, item);
-			Py_DECREF(item);
-			if (appended < 0)
-				break;
-		}
-		/* A chunk in which the iterator raised is not run, as multiprocessing has it. */
-		if (PyList_GET_SIZE(list) < self->chunk)
-			end_inputs(self);
-		items = PyList_GET_SIZE(list) && !self->inputs_error ? PyList_AsTuple(list) : NULL;
-		Py_DECREF(list);
-		return items;
-	}
-	if (!items)
-		end_inputs(self);
-	return items;
-}
-
-/* A call of one input needs no list around its value. */
-static int submit_one(struct stream_object *self, PyObject *items, tutti_future **future)
-{
-	PyObject *input = PyTuple_GET_ITEM(items, 0);
-	if (!self->star)
-		return pool_submit(self->pool, self->function, items, Py_None, &self->options, future);
-	PyObject *arguments = PySequence_Tuple(input);
-	int result = arguments ? pool_submit(self->pool, self->function, arguments, Py_None, &self->options, future) : -1;
-	Py_XDECREF(arguments);
-	return result;
-}
-
-static int submit_chunk(struct stream_object *self, PyObject *items, tutti_future **future)
-{
-	PyObject *form = PyLong_FromLong(self->star);
-	int result = form ? pool_submit(self->pool, self->function, items, form, &self->options, future) : -1;
-	Py_XDECREF(form);
-	return result;
-}
-
-/* 0, or -1 with an exception; `items` are lost then. */
-static int submit(struct stream_object *self, PyObject *items)
-{
-	tutti_future *future;
-	if (make_room(self) < 0 ||
-	    (self->chunk == 1 ? submit_one(self, items, &future) : submit_chunk(self, items, &future)) < 0)
-		return -1;
-	self->futures[self->first + self->count] = future;
-	self->sizes[self->first + self->count] = PyTuple_GET_SIZE(items);
-	self->count++;
-	return 0;
-}
-
-/* Submits until the window is full or the inputs have ended. An input that does not go in ends them. */
-static int fill(struct stream_object *self)
-{
-	enum { LOOK_EVERY = 256 };
-	while (self->inputs && self->count < self->window) {
-		PyObject *items = next_chunk(self);
-		if (!items)
-			return 0;
-		int submitted = submit(self, items);
-		Py_DECREF(items);
-		if (submitted < 0 && !PyErr_ExceptionMatches(PyExc_Exception))
-			return -1;
-		if (submitted < 0)
-			end_inputs(self);
-		/* With millions of inputs it takes long: Ctrl-C ends it, and workers are replaced. */
-		if (self->count % LOOK_EVERY == 0 && (PyErr_CheckSignals() < 0 || pool_tend(self->pool) < 0))
-			return -1;
-	}
-	return pool_tend(self->pool);
-}
-
-/* In gulps: it wakes sleeping workers less often. */
-static bool wants_inputs(const struct stream_object *self)
-{
-	return self->inputs && self->count <= self->window - (self->window + 3) / 4;
-}
 
 /* ---- results ---- */
 
@@ -214,8 +64,6 @@ static int read_task(struct stream_object *self, size_t place)
 			PyList_SET_ITEM(self->values, 0, Py_NewRef(value));
 	} else if (value && keep_values(self, value) < 0) {
 		self->whole_failure = pool_caught();
-	} else if (!value && !PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(PyExc_BaseException)) {
-		return -1;
 	} else if (!value) {
 		self->whole_failure = pool_caught();
 	}
@@ -227,7 +75,7 @@ static int read_task(struct stream_object *self, size_t place)
 static int next_task(struct stream_object *self, int64_t deadline)
 {
 	size_t place = 0;
-	if (wants_inputs(self) && fill(self) < 0)
+	if (stream_wants_inputs(self) && stream_fill(self) < 0)
 		return -1;
 	if (self->count == 0)
 		return 2;
@@ -386,7 +234,7 @@ static PyObject *feed(PyObject *object, PyObject *to_the_end)
 	self->thread = PyThread_get_thread_ident();
 	if (to_the_end == Py_True)
 		self->window = SIZE_MAX;
-	int filled = fill(self);
+	int filled = stream_fill(self);
 	self->is_busy = false;
 	return filled < 0 ? NULL : PyBool_FromLong(!self->inputs);
 }
@@ -442,7 +290,7 @@ static int init(struct stream_object *self, PyObject *arguments)
 	self->chunk = chunk;
 	self->window = window > 0 ? (size_t)window : SIZE_MAX;
 	self->inputs = PyObject_GetIter(inputs);
-	return self->inputs ? fill(self) : -1;
+	return self->inputs ? stream_fill(self) : -1;
 }
 
 PyObject *pool_stream(PyObject *object, PyObject *arguments)

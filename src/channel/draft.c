@@ -36,7 +36,7 @@ static tutti_err commit_parcel(tutti_draft *draft, struct tutti__letter *letter,
 	letter->is_parcel = true;
 	tutti__parcel_at(arena, letter->block)->encoding = letter->encoding;
 	if (!body)
-		tutti__letter_copy(tutti__parcel_payload(arena, letter->block), letter);
+		tutti__parts_copy(tutti__parcel_payload(arena, letter->block), letter->parts, letter->count);
 	err = tutti__put_letters(draft->queue, letter, 1, &done, timeout);
 	if (done == 0) {
 		if (body)

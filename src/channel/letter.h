@@ -14,7 +14,9 @@ struct tutti__letter {
 	uint64_t block; /* holds the payload if it is not inline; the caller's own until committed */
 };
 
-void tutti__letter_copy(unsigned char *to, const struct tutti__letter *letter);
+/* The bytes of all parts, and one behind the other at `to`. */
+uint64_t tutti__parts_size(const tutti_view *parts, size_t count);
+void tutti__parts_copy(unsigned char *to, const tutti_view *parts, size_t count);
 
 /* TUTTI_ETOOBIG: over the queue's max_message. */
 tutti_err tutti__check_message_size(const struct tutti__queue *shared, uint64_t size);

@@ -58,6 +58,10 @@ static tutti_err make_body(tutti_arena *arena, uint64_t offset, uint64_t size, i
 tutti_err tutti__parcel_create(tutti_arena *arena, const tutti_handle *carried, size_t count, uint64_t size,
                                uint64_t body, int64_t deadline, uint64_t *offset)
 {
+	/* A larger one might be a run of its own, which a recovery does not visit. */
+	if (count > TUTTI__CARRIED_MAX)
+		return tutti__fail(TUTTI_EINVAL, "a message carries at most %d handles, not %zu. Send several.",
+		                   TUTTI__CARRIED_MAX, count);
 	bool is_inside = size < TUTTI__PARCEL_INLINE && !body;
 	tutti_err err =
 		tutti__block_alloc(arena, TUTTI__KIND_PARCEL, block_size(count, is_inside ? size : 0), deadline, offset);

@@ -51,7 +51,7 @@ static inline struct tutti__parcel *tutti__parcel_at(const tutti_arena *arena, u
 /*
  * Makes a parcel of the caller's with room for `size` bytes, which holds the given objects. `body`: a block of the
  * caller's that has the payload already and becomes the parcel's, or 0.
- * TUTTI_ENOMEM; TUTTI_ESTALE, TUTTI_EFOREIGN: a handle whose object is not there.
+ * TUTTI_ENOMEM; TUTTI_ESTALE, TUTTI_EFOREIGN: a handle whose object is not there. TUTTI_EINVAL: more than 1000.
  */
 tutti_err tutti__parcel_create(tutti_arena *arena, const tutti_handle *carried, size_t count, uint64_t size,
                                uint64_t body, int64_t deadline, uint64_t *offset);

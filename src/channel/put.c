@@ -20,12 +20,20 @@ static ALWAYS_INLINE uint64_t entry_size_of(const struct tutti__letter *letter)
 	return tutti__entry_size(is_inline(letter) ? letter->size : sizeof(struct tutti__block_entry));
 }
 
-void tutti__letter_copy(unsigned char *to, const struct tutti__letter *letter)
+uint64_t tutti__parts_size(const tutti_view *parts, size_t count)
 {
-	for (size_t i = 0; i < letter->count; i++) {
-		if (letter->parts[i].size)
-			memcpy(to, letter->parts[i].data, letter->parts[i].size);
-		to += letter->parts[i].size;
+	uint64_t size = 0;
+	for (size_t i = 0; i < count; i++)
+		size += parts[i].size;
+	return size;
+}
+
+void tutti__parts_copy(unsigned char *to, const tutti_view *parts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].size)
+			memcpy(to, parts[i].data, parts[i].size);
+		to += parts[i].size;
 	}
 }
 
@@ -43,7 +51,7 @@ static ALWAYS_INLINE uint64_t beside_header(const unsigned char *payload, const 
 static ALWAYS_INLINE void copy_beyond_line(unsigned char *payload, const struct tutti__letter *letter)
 {
 	if (letter->count > 1) {
-		tutti__letter_copy(payload, letter);
+		tutti__parts_copy(payload, letter->parts, letter->count);
 		return;
 	}
 	uint64_t first = beside_header(payload, letter);
@@ -419,7 +427,7 @@ static tutti_err prepare_parcel(tutti_queue *queue, struct tutti__letter *letter
 	}
 	letter->is_parcel = true;
 	tutti__parcel_at(arena, letter->block)->encoding = letter->encoding;
-	tutti__letter_copy(tutti__parcel_payload(arena, letter->block), letter);
+	tutti__parts_copy(tutti__parcel_payload(arena, letter->block), letter->parts, letter->count);
 	return TUTTI_OK;
 }
 
@@ -432,9 +440,7 @@ static void drop_letter(tutti_queue *queue, const struct tutti__letter *letter)
 
 static tutti_err measure(const tutti_queue *queue, struct tutti__letter *letter)
 {
-	letter->size = 0;
-	for (size_t i = 0; i < letter->count; i++)
-		letter->size += letter->parts[i].size;
+	letter->size = tutti__parts_size(letter->parts, letter->count);
 	return tutti__check_message_size(queue->shared, letter->size);
 }
 
@@ -461,7 +467,7 @@ static tutti_err prepare(tutti_queue *queue, struct tutti__letter *letter, tutti
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : tutti__deadline(timeout);
 	err = tutti__block_alloc(arena, TUTTI__KIND_RAW, letter->size, deadline, &letter->block);
 	if (!err)
-		tutti__letter_copy(tutti__at(arena, letter->block), letter);
+		tutti__parts_copy(tutti__at(arena, letter->block), letter->parts, letter->count);
 	return err;
 }
 
@@ -557,9 +563,6 @@ tutti_err tutti_queue_put_with(tutti_queue *queue, const tutti_view *parts, size
 	struct tutti__letter letter = {.parts = parts, .count = count, .encoding = (uint32_t)encoding};
 	if (carried_count == 0)
 		return tutti_queue_put_gather(queue, parts, count, encoding, timeout);
-	if (carried_count > TUTTI__CARRIED_MAX)
-		return tutti__fail(TUTTI_EINVAL, "a message carries at most %d handles, not %zu. Send several.",
-		                   TUTTI__CARRIED_MAX, carried_count);
 	tutti_err err = measure(queue, &letter);
 	return err ? err : put_large(queue, &letter, carried, carried_count, timeout);
 }

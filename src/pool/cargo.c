@@ -1,24 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/cargo.h"
 
-#include <string.h>
-
-static uint64_t size_of(const struct tutti__lading *lading)
-{
-	uint64_t size = 0;
-	for (size_t i = 0; i < lading->count; i++)
-		size += lading->parts[i].size;
-	return size;
-}
-
-static void copy_parts(unsigned char *to, const struct tutti__lading *lading)
-{
-	for (size_t i = 0; i < lading->count; i++) {
-		if (lading->parts[i].size)
-			memcpy(to, lading->parts[i].data, lading->parts[i].size);
-		to += lading->parts[i].size;
-	}
-}
+#include "channel/letter.h"
 
 /* A parcel of the caller's becomes the job's: the field first, so that a recovery of either finds it. */
 static void give(tutti_arena *arena, struct tutti__cargo *cargo, uint64_t parcel)
@@ -37,19 +20,16 @@ static void describe(tutti_arena *arena, struct tutti__cargo *cargo, uint64_t pa
 
 tutti_err tutti__cargo_load(tutti_arena *arena, struct tutti__cargo *cargo, const struct tutti__lading *lading)
 {
-	uint64_t parcel, size = size_of(lading);
+	uint64_t parcel, size = tutti__parts_size(lading->parts, lading->count);
 	if (size <= TUTTI__CARGO_INLINE && lading->carried_count == 0) {
-		copy_parts(cargo->bytes, lading);
+		tutti__parts_copy(cargo->bytes, lading->parts, lading->count);
 		describe(arena, cargo, 0, size, lading->encoding);
 		return TUTTI_OK;
 	}
-	if (lading->carried_count > TUTTI__CARRIED_MAX)
-		return tutti__fail(TUTTI_EINVAL, "a message carries at most %d handles, not %zu. Send several.",
-		                   TUTTI__CARRIED_MAX, lading->carried_count);
 	tutti_err err = tutti__parcel_create(arena, lading->carried, lading->carried_count, size, 0, INT64_MAX, &parcel);
 	if (err)
 		return err;
-	copy_parts(tutti__parcel_payload(arena, parcel), lading);
+	tutti__parts_copy(tutti__parcel_payload(arena, parcel), lading->parts, lading->count);
 	describe(arena, cargo, parcel, size, lading->encoding);
 	give(arena, cargo, parcel);
 	return TUTTI_OK;

@@ -7,12 +7,13 @@
 
 enum { EARLY_DEATHS = 3 }; /* workers in a row that never became ready: it is no use to start more */
 
-void tutti__pool_break(tutti_pool *pool, const char *text)
+void tutti__pool_break(struct tutti__pool *pool, const char *text)
 {
-	if (!cas_u32(&pool->shared->broken, 0, 1))
+	if (!cas_u32(&pool->broken, 0, 1))
 		return;
-	snprintf(pool->shared->broken_text, sizeof pool->shared->broken_text, "%s", text);
-	store_release(&pool->shared->broken, 2);
+	snprintf(pool->broken_text, sizeof pool->broken_text, "%s", text);
+	store_release(&pool->broken, 2);
+	tutti__wake_all(&pool->done);
 }
 
 /* " (NAME)"; "" for a job whose name its submitter knows. */
@@ -91,7 +92,7 @@ static void count_early_death(tutti_pool *pool, bool was_ready, const tutti_exit
 		return;
 	tutti__describe_exit(status, how, sizeof how);
 	snprintf(text, sizeof text, "its workers end before they are ready: the last one %s", how);
-	tutti__pool_break(pool, text);
+	tutti__pool_break(pool->shared, text);
 }
 
 /*

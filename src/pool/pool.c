@@ -53,7 +53,7 @@ static void replace(tutti_pool *pool, unsigned index, const tutti_exit *status)
 	if (pool->closing)
 		return;
 	if (load_acquire(&pool->shared->broken) == 0 && start_worker(pool, index) != TUTTI_OK)
-		tutti__pool_break(pool, tutti_last_error());
+		tutti__pool_break(pool->shared, tutti_last_error());
 }
 
 static void end_if_overdue(tutti_pool *pool, unsigned index)
@@ -93,10 +93,16 @@ void tutti__pool_tend_now_and_then(tutti_pool *pool)
 		tutti__pool_tend(pool);
 }
 
-static bool is_done_or_broken(void *context)
+struct question {
+	const struct tutti__pool *pool;
+	bool (*is_ready)(void *context);
+	void *context;
+};
+
+static bool is_ready_or_broken(void *context)
 {
-	struct tutti__waiting *inner = context;
-	return inner->is_ready(inner->context);
+	struct question *question = context;
+	return question->is_ready(question->context) || load_acquire(&question->pool->broken);
 }
 
 /* Marks the job so that its end wakes us; false if it is done. */
@@ -117,13 +123,13 @@ enum { WAIT_TICK = 100 * 1000000 }; /* ns between looks at the workers while not
 tutti_err tutti__pool_wait(tutti_pool *pool, bool (*is_ready)(void *context), void *context, struct tutti__job *job,
                            int64_t deadline, int64_t tick)
 {
-	struct tutti__waiting inner = {.is_ready = is_ready, .context = context};
+	struct question question = {pool->shared, is_ready, context};
 	struct tutti__waiting waiting = {.arena = pool->arena,
 	                                 .patience = &pool->patience,
 	                                 .hints = &pool->shared->done_hints,
 	                                 .object = pool->reference.offset,
-	                                 .is_ready = is_done_or_broken,
-	                                 .context = &inner,
+	                                 .is_ready = is_ready_or_broken,
+	                                 .context = &question,
 	                                 .deadline = deadline,
 	                                 .tick = tick && tick < WAIT_TICK ? tick : WAIT_TICK};
 	struct tutti__wait_point *done = &pool->shared->done;

@@ -63,8 +63,11 @@ tutti_err tutti__pool_settle(tutti_pool *pool, unsigned index, const tutti_exit 
 /* True if the worker's job has run for longer than it may. With the mutex. */
 bool tutti__pool_is_overdue(tutti_pool *pool, unsigned index);
 
-/* The pool takes no more jobs, and says why. The first text stays. */
-void tutti__pool_break(tutti_pool *pool, const char *text);
+/*
+ * The pool takes no more jobs, and says why to those who wait. By its owner or a worker; the first text stays, as the
+ * others fail for the same reason.
+ */
+void tutti__pool_break(struct tutti__pool *pool, const char *text);
 
 /* TUTTI_EFAILED with the initializer's text, if that broke the pool. */
 tutti_err tutti__pool_check(tutti_pool *pool);

@@ -136,16 +136,7 @@ static void serve(tutti_worker *worker)
 
 /* ---- its place in the pool ---- */
 
-/* The first text stays: the others' initializers fail for the same reason. */
-void tutti_worker_refuse(tutti_worker *worker, const char *text)
-{
-	struct tutti__pool *pool = worker->shared;
-	if (!cas_u32(&pool->broken, 0, 1))
-		return;
-	snprintf(pool->broken_text, sizeof pool->broken_text, "%s", text);
-	store_release(&pool->broken, 2);
-	tutti__wake_all(&pool->done);
-}
+void tutti_worker_refuse(tutti_worker *worker, const char *text) { tutti__pool_break(worker->shared, text); }
 
 void tutti_worker_ready(tutti_worker *worker) { store_release(&worker->entry->ready, 1); }
 

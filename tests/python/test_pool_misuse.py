@@ -12,7 +12,7 @@ import warnings
 
 import pool_children as children
 import pytest
-from support import SOON, script, still_works, until
+from support import SOON, run, script, still_works, until
 
 import tutti
 
@@ -220,16 +220,10 @@ def test_a_forked_child_leaves_its_parents_pool_alone(pool):
     running = [pool.apply_async(children.wait_for, (go, number)) for number in range(2)]
     waiting = pool.apply_async(children.wait_for, (go, 5))
     until(lambda: all(result._has_started() for result in running))
-    process = fork.Process(target=children.use_inherited, args=(pool, waiting, outcome))
-    process.start()
-    process.join(SOON)
-    code = process.exitcode
-    process.kill()
-    process.join()
-    process.close()
+    run(fork, children.use_inherited, pool, waiting, outcome)
     go.set()
     assert [result.get(SOON) for result in (*running, waiting)] == [0, 1, 5]
-    assert (code, outcome.get(timeout=1)) == (0, "done")
+    assert outcome.get(timeout=1) == "done"
     assert still_works(pool)
 
 
@@ -239,15 +233,9 @@ def test_a_forked_child_that_ends_its_parents_pool(pool, end):
     result = pool.apply_async(children.wait_for, (go, 5))
     until(result._has_started)
     workers = [worker.pid for worker in pool._pool]
-    process = fork.Process(target=children.end_inherited, args=(pool, end))
-    process.start()
-    process.join(SOON)
-    code = process.exitcode
-    process.kill()
-    process.join()
-    process.close()
+    run(fork, children.end_inherited, pool, end)
     go.set()
-    assert result.get(SOON) == 5 and code == 0
+    assert result.get(SOON) == 5
     assert [worker.pid for worker in pool._pool] == workers and still_works(pool)
 
 
