@@ -296,6 +296,7 @@ class Pool(_tutti.Pool):
         return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={len(self._pool)}>"
 
     def __reduce__(self) -> Any:
+        # Nothing unfinished: multiprocessing refuses it so, by this exception. A pool's workers are its maker's children.
         raise NotImplementedError("pool objects cannot be passed between processes or pickled")
 
     def _check_running(self) -> None:
