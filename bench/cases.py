@@ -138,7 +138,7 @@ CASES = [
         Side("tutti", program(COPY, "tutti-fresh", MIB, 200, quick=("tutti-fresh", MIB, 50))),
         Side("memcpy", program(COPY, "fresh", MIB, 200, quick=("fresh", MIB, 50)))]),
     Case("latency awake", 9, 1, latency("awake", ("tutti", "tutti-word", "line", "lines", "slots"), 1000, 200)),
-    Case("latency asleep", 21, 1, latency("asleep", ("tutti", "futex"), 60, 10)),
+    Case("latency asleep", 61, 1, latency("asleep", ("tutti", "futex", "sleepy-slots"), 60, 10)),
     Case("latency one CPU", 7, 1, latency("onecpu", ("tutti", "futex"), 200, 50)),
     Case("lock", 9, 1, [Side("tutti", program(LOCK, "tutti")), Side("mutex", program(LOCK, "mutex"))]),
     *(Case(f"sync, {ours}", 9, 1, [Side(ours, program(LOCK, ours)), Side(theirs, program(LOCK, theirs))])
@@ -227,6 +227,7 @@ ROWS = [
     Row("latency", "one way, awake, p99", Value("latency awake", "tutti", "p99_ns"),
         Value("latency awake", "tutti", "single_ns"), "its own median", "<=", 5, "ns"),
     one_way("one way, asleep", "latency asleep", "futex", "futex wake", 1.1),
+    one_way("bare slots, asleep", "latency asleep", "futex", "futex wake", 1.1, ours="sleepy-slots", required=False),
     one_way("one way, both on one CPU", "latency one CPU", "futex", "futex ping-pong", 1.5),
     Row("lock", "lock + unlock, uncontended", Value("lock", "tutti", "pair_ns"), Value("lock", "mutex", "pair_ns"),
         "robust mutex", "<=", 1, "ns"),

@@ -19,7 +19,7 @@
  * `slots` does that with messages of 64 bytes, one behind the other, each with a word that
  * says that it is there, and takes and gives back a word around each put and each get, as
  * it must where several may put and get. It has no ends, wakes nobody, counts nothing and
- * survives no kill.
+ * survives no kill. `sleepy-slots` is the same whose reader sleeps: the least that a queue adds to a futex.
  */
 #include "tutti_check.h"
 
@@ -160,6 +160,22 @@ static int64_t futex_receive(unsigned direction)
 	return atomic_load_explicit(&met->stamp, memory_order_relaxed);
 }
 
+/* `slots` whose reader sleeps at the word while its slot is empty. */
+static void sleepy_slots_send(unsigned direction, int64_t stamp)
+{
+	slots_send(direction, stamp);
+	atomic_store_explicit(&met->word, last, memory_order_release);
+	futex(FUTEX_WAKE, 1);
+}
+
+static int64_t sleepy_slots_receive(unsigned direction)
+{
+	uint32_t seen;
+	while ((seen = atomic_load_explicit(&met->word, memory_order_acquire)) == last)
+		futex(FUTEX_WAIT, seen);
+	return slots_receive(direction);
+}
+
 static void tutti_open(void)
 {
 	for (unsigned i = 0; i < 2; i++)
@@ -264,9 +280,13 @@ static void measure_asleep(const carrier *with, size_t samples, pid_t sleeper)
 int main(int argc, char **argv)
 {
 	static const carrier carriers[] = {
-		{"line", word_open, line_send, line_receive},     {"lines", word_open, lines_send, lines_receive},
-		{"slots", word_open, slots_send, slots_receive},  {"futex", word_open, futex_send, futex_receive},
-		{"tutti", tutti_open, tutti_send, tutti_receive}, {"tutti-word", tutti_open, tutti_send_word, tutti_receive},
+		{"line", word_open, line_send, line_receive},
+		{"lines", word_open, lines_send, lines_receive},
+		{"slots", word_open, slots_send, slots_receive},
+		{"futex", word_open, futex_send, futex_receive},
+		{"sleepy-slots", word_open, sleepy_slots_send, sleepy_slots_receive},
+		{"tutti", tutti_open, tutti_send, tutti_receive},
+		{"tutti-word", tutti_open, tutti_send_word, tutti_receive},
 	};
 	const carrier *with = NULL;
 	bench_start(argv[0]);
@@ -274,7 +294,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], carriers[i].name))
 			with = &carriers[i];
 	if (!with)
-		fail("usage: %s line|lines|slots|futex|tutti|tutti-word awake|onecpu|asleep [SAMPLES]", argv[0]);
+		fail("usage: %s line|lines|slots|futex|sleepy-slots|tutti|tutti-word awake|onecpu|asleep [SAMPLES]", argv[0]);
 	bool asleep = !strcmp(argv[2], "asleep"), one_cpu = !strcmp(argv[2], "onecpu");
 	met = share(sizeof *met);
 	with->open();

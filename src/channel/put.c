@@ -316,7 +316,7 @@ static tutti_err wait_for_room(tutti_queue *queue, uint64_t size, int64_t deadli
 }
 
 /* What a getter looks for is in: wake one that sleeps, ring who polls. The latch's release was a full barrier. */
-static void announce(tutti_arena *arena, struct tutti__queue *shared)
+HOT static void announce(tutti_arena *arena, struct tutti__queue *shared)
 {
 	tutti__wake_one(&shared->items, &shared->item_hints);
 	tutti__ring(arena, &shared->pollable);
