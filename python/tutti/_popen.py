@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import os
 import threading
+import types
 from multiprocessing import connection, popen_fork, popen_forkserver, popen_spawn_posix
 from typing import TYPE_CHECKING, Any
+
+from tutti import _fork_server
 
 __all__: list[str] = []
 
@@ -71,7 +74,15 @@ class Spawn(_Pickling, popen_spawn_posix.Popen):
     """A fresh interpreter."""
 
 
-class ForkServer(_Pickling, popen_forkserver.Popen):
+class _OfOurServer(popen_forkserver.Popen):
+    # The same steps in every version of the standard library, with our server in the place of its own.
+    _launch: Any = types.FunctionType(
+        popen_forkserver.Popen._launch.__code__,  # type: ignore[attr-defined]
+        {**vars(popen_forkserver), "forkserver": _fork_server},
+    )
+
+
+class ForkServer(_Pickling, _OfOurServer):  # type: ignore[misc]
     """A copy of the server process, which sends the exit code through the sentinel."""
 
     def _await_end(self) -> None:

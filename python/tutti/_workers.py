@@ -12,7 +12,8 @@ import traceback
 from multiprocessing import forkserver, process, resource_tracker
 from typing import Any, Callable
 
-from tutti import _sharing, _tutti
+from tutti import _fork_server, _sharing, _tutti
+from tutti import context as tutti_context
 
 __all__: list[str] = []
 
@@ -54,13 +55,19 @@ def run(
 # --- in their owner -------------------------------------------------------------------------------------------
 
 
-def _started(worker: Any) -> None:
-    """Starts it with Ctrl-C held back until it has said that it does not want it."""
+def _ensure_helpers(worker: Any) -> None:
+    """Starts what is started once along with a process, and would have Ctrl-C held back for ever."""
     method = getattr(worker, "_start_method", None)
-    if method in ("spawn", "forkserver"):  # what is started along with it, once, would have it held back for ever
+    if method in ("spawn", "forkserver"):
         resource_tracker.ensure_running()
     if method == "forkserver":
-        forkserver.ensure_running()
+        own = isinstance(worker, tutti_context.ForkServerProcess)
+        (_fork_server.server if own else forkserver).ensure_running()
+
+
+def _started(worker: Any) -> None:
+    """Starts it with Ctrl-C held back until it has said that it does not want it."""
+    _ensure_helpers(worker)
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         worker.start()

@@ -7,12 +7,13 @@ parent's arena, and a clean exit of it is announced.
 
 from __future__ import annotations
 
+import os
 import sys
 from multiprocessing import context as standard
 from multiprocessing import process
 from typing import Any, Callable
 
-from tutti import _popen, _sharing, connection, queues, synchronize
+from tutti import _fork_server, _popen, _sharing, connection, queues, synchronize
 
 __all__: list[str] = []
 
@@ -92,6 +93,10 @@ class _Objects(standard.BaseContext):
         from tutti.pool import Pool
 
         return Pool(processes, initializer, initargs, maxtasksperchild, self.get_context(), name=name)
+
+    def set_forkserver_preload(self, module_names: list[str]) -> None:
+        """Names of modules that the fork server imports once, for all the processes that it starts."""
+        _fork_server.server.set_forkserver_preload(module_names)
 
     def get_context(self, method: str | None = None) -> Any:
         if method is None:
@@ -202,8 +207,17 @@ _concrete_contexts: dict[str, Any] = {
     "forkserver": ForkServerContext(),
 }
 
-# The interpreter's default: fork, from 3.14 on forkserver.
-_default_context = DefaultContext(_concrete_contexts[standard._default_context._default_context._name])  # type: ignore[attr-defined]
+
+
+def _default_method() -> str:
+    """forkserver; fork where the main module cannot be imported: what it defines could not be found in the children."""
+    main = sys.modules.get("__main__")
+    path = getattr(main, "__file__", None)
+    importable = getattr(main, "__spec__", None) is not None or (path is not None and os.path.exists(path))
+    return "forkserver" if importable else "fork"
+
+
+_default_context = DefaultContext(_concrete_contexts[_default_method()])
 
 
 def _force_start_method(method: str) -> None:

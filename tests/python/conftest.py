@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import threading
 import time
+from multiprocessing import forkserver
 
 import pool_children as children
 import pytest
@@ -28,8 +29,9 @@ def ctx(request):
 
 @pytest.fixture(scope="session", autouse=True)
 def helpers():
-    """What the standard library starts once and keeps: the resource tracker, the fork server, its heap."""
+    """What is started once and kept: the resource tracker, the fork servers (the standard library's and ours), a heap."""
     kept = tutti.RawValue("q")
+    forkserver.ensure_running()
     for method in METHODS:
         process = tutti.get_context(method).Process(target=nothing)
         process.start()

@@ -232,7 +232,9 @@ def test_kills_while_results_are_read(method):
 
         def kill():
             while not stop.wait(0.03):
-                random.choice(pool._pool).kill()
+                workers = pool._pool
+                if workers:  # else all are being replaced
+                    random.choice(workers).kill()
 
         thread = threading.Thread(target=kill)
         thread.start()

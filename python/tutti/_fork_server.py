@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""The server of which processes of the start method forkserver are copies: one for this process and all below it.
+
+It is multiprocessing's own server, started with two things more: it has imported this package, and the main module under
+the name ``__mp_main__``, as each child would have to. So a child begins with its work instead of with imports. The
+standard library means to preload the main module as well, and until late in 3.14 does not (cpython#137996).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from multiprocessing import forkserver, process, spawn
+from typing import Any
+
+from tutti import _tutti
+
+__all__: list[str] = []
+
+_ORDER = "TUTTI_FORK_SERVER"  # in the server's environment: what it is to prepare, as JSON
+_PRELOADED = ["tutti._preloaded"]
+
+
+class Server(forkserver.ForkServer):
+    _forkserver_pid: int | None
+    _forkserver_address: str | None
+    _preload_modules: list[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._preload_modules = _PRELOADED
+        self._owner: int | None = None  # the process that started the server, and must reap it
+
+    def set_forkserver_preload(self, modules_names: list[str]) -> None:
+        """Modules that the server imports before it starts a process."""
+        super().set_forkserver_preload(modules_names)
+        self._preload_modules = _PRELOADED + [name for name in modules_names if name != "__main__"]
+
+    def ensure_running(self) -> None:
+        """Starts the server unless it runs, here or where this process comes from."""
+        mine = self._owner == os.getpid() and self._forkserver_pid is not None
+        if not (self._is_alive() if mine else self._is_inherited()):
+            self._start()
+
+    def _is_alive(self) -> bool:
+        """Dead, it is left to be reaped by ensure_running of the base class."""
+        try:
+            return os.waitid(os.P_PID, self._forkserver_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None  # type: ignore[arg-type]
+        except ChildProcessError:  # somebody else reaped it
+            self._forkserver_pid = None
+            return False
+
+    def _is_inherited(self) -> bool:
+        address = self._forkserver_address
+        return address is not None and (address.startswith("\0") or os.path.exists(address))
+
+    def _start(self) -> None:
+        if self._owner != os.getpid():
+            self._owner = os.getpid()
+            self._forkserver_pid = None
+        os.environ[_ORDER] = _order()
+        try:
+            super().ensure_running()
+        finally:
+            os.environ.pop(_ORDER, None)
+
+
+def _order() -> str:
+    data = spawn.get_preparation_data("")
+    order = {key: data[key] for key in ("sys_argv", "init_main_from_name", "init_main_from_path") if key in data}
+    return json.dumps({"arena": _tutti._arena_descriptor(None), **order})
+
+
+server = Server()
+
+# As multiprocessing.forkserver has them: what a Popen asks for (_popen.ForkServer).
+connect_to_new_process = server.connect_to_new_process
+read_signed = forkserver.read_signed
+
+
+def preload_main() -> None:
+    """In the server. A main module that cannot be imported is left to the children, where the error is told."""
+    # What multiprocessing tells the children about their server it writes into its own object.
+    forkserver._forkserver.__dict__.update(_owner=None)
+    server.__dict__ = forkserver._forkserver.__dict__
+    order = json.loads(os.environ.pop(_ORDER, "{}"))
+    if "arena" in order and _join(order.pop("arena")):
+        _import_main(order)
+
+
+def _join(descriptor: int) -> bool:
+    """What the main module makes is to lie in the arena of those that it is for. False: the system keeps us away from it."""
+    try:
+        arena = os.open(f"/proc/{os.getppid()}/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        _tutti._join(arena)
+    finally:
+        os.close(arena)
+    return True
+
+
+def _import_main(order: dict[str, Any]) -> None:
+    current: Any = process.current_process()
+    current._inheriting = True  # an unguarded start of a process in it is refused, as in a child
+    try:
+        spawn.prepare(order)
+    except (Exception, SystemExit):
+        pass
+    finally:
+        del current._inheriting

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""The server that processes of the start method forkserver are copies of."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import fork_server_children as children
+import pytest
+from support import SOON, run, script, until
+
+import tutti
+from tutti import _fork_server
+
+ctx = tutti.get_context("forkserver")
+
+DEFAULT = "import tutti; print(tutti.get_start_method())"
+
+
+def test_the_default(tmp_path):
+    assert script(tmp_path, DEFAULT) == "forkserver\n"
+    command = [sys.executable, "-c", DEFAULT]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=SOON).stdout == "fork\n"
+    by_input = subprocess.run([sys.executable], input=DEFAULT, capture_output=True, text=True, timeout=SOON)
+    assert by_input.stdout == "fork\n"
+
+
+MAIN_MODULE = """
+import os, sys, tutti
+
+with open(sys.argv[0] + ".imports", "a") as file:
+    file.write(__name__ + "\\n")
+
+def name():
+    return __name__, len(sys.argv)
+
+if __name__ == "__main__":
+    with tutti.Pool(2) as pool:
+        print(set(pool.apply(name) for _ in range(20)))
+    with tutti.Pool(3) as pool:
+        print(pool.apply(name))
+    print(open(sys.argv[0] + ".imports").read().split())
+"""
+
+
+def test_the_main_module_is_imported_once(tmp_path):
+    name = "('__mp_main__', 1)"
+    assert script(tmp_path, MAIN_MODULE) == f"{{{name}}}\n{name}\n['__main__', '__mp_main__']\n"
+
+
+def test_a_main_module_that_fails_is_told_by_the_child(tmp_path):
+    text = """
+        import multiprocessing, tutti
+        if multiprocessing.parent_process() is not None or __name__ == "__mp_main__":
+            raise LookupError("not here")
+        def nothing(): pass
+        if __name__ == "__main__":
+            process = tutti.Process(target=nothing)
+            process.start()
+            process.join(30)
+            print(process.exitcode)
+    """
+    path = tmp_path / "failing.py"
+    path.write_text("\n".join(line[8:] for line in text.splitlines()), encoding="utf-8")
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=SOON)
+    assert done.stdout == "1\n" and "LookupError: not here" in done.stderr
+
+
+def test_a_main_module_without_a_guard_is_told_so(tmp_path):
+    path = tmp_path / "unguarded.py"
+    path.write_text("import tutti\nprocess = tutti.Process(target=print)\nprocess.start()\nprocess.join()\n", encoding="utf-8")
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=SOON)
+    assert "Safe importing of main module" in done.stderr
+
+
+def parent_of_child():
+    answers = ctx.SimpleQueue()
+    run(ctx, children.parent, answers)
+    return answers.get()
+
+
+def test_children_use_the_same_server():
+    answers = ctx.SimpleQueue()
+    run(ctx, children.parent_of_child, answers)
+    assert answers.get() == answers.get() == parent_of_child()
+
+
+def test_forked_children_use_the_same_server():
+    ctx.Process(target=children.parent)  # a server is there before the fork
+    answers = tutti.SimpleQueue()
+    mine = parent_of_child()
+    run(tutti.get_context("fork"), children.start_one, answers)
+    assert answers.get() == mine
+
+
+def test_killed_it_is_started_again(tmp_path):
+    output = script(
+        tmp_path,
+        """
+        import os, signal, tutti
+        def parent(): return os.getppid(), __name__
+        def ask():
+            with tutti.Pool(1) as pool:
+                return pool.apply(parent)
+        if __name__ == "__main__":
+            before = ask()
+            os.kill(before[0], signal.SIGKILL)
+            os.waitid(os.P_PID, before[0], os.WEXITED | os.WNOWAIT)
+            after = ask()
+            print(before[0] != after[0], after[1], len(os.listdir("/proc/self/task")))
+        """,
+    )
+    assert output == "True __mp_main__ 1\n"
+
+
+def is_alive(pid):
+    """A zombie is not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_preloaded_modules(tmp_path):
+    output = script(
+        tmp_path,
+        """
+        import sys, tutti
+        def loaded(): return "wave" in sys.modules
+        if __name__ == "__main__":
+            tutti.set_forkserver_preload(["wave"])
+            with tutti.Pool(1) as pool:
+                print(pool.apply(loaded))
+            try:
+                tutti.set_forkserver_preload("wave", 1)
+            except TypeError:
+                print("refused")
+        """,
+    )
+    assert output == "True\nrefused\n"
+
+
+def test_it_ends_with_those_who_may_ask_it(tmp_path):
+    text = """
+        import os, time, tutti
+        def parent(): return os.getppid()
+        if __name__ == "__main__":
+            with tutti.Pool(1) as pool:
+                print(pool.apply(parent), flush=True)
+                time.sleep(60)
+    """
+    path = tmp_path / "killed.py"
+    path.write_text("\n".join(line[8:] for line in text.splitlines()), encoding="utf-8")
+    process = subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, text=True)
+    server = int(process.stdout.readline())
+    assert is_alive(server)
+    process.kill()
+    process.communicate(timeout=SOON)
+    until(lambda: not is_alive(server))
+
+
+def test_nothing_of_the_order_is_left_in_the_environment():
+    parent_of_child()
+    answers = ctx.SimpleQueue()
+    run(ctx, children.environment, answers)
+    assert _fork_server._ORDER not in os.environ and _fork_server._ORDER not in answers.get()
+
+
+@pytest.mark.parametrize("count", [8])
+def test_many_at_once(count):
+    answers = ctx.SimpleQueue()
+    processes = [ctx.Process(target=children.parent, args=(answers,)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    assert len({answers.get() for _ in processes}) == 1
+    for process in processes:
+        process.join(SOON)
+        assert process.exitcode == 0
+        process.close()
