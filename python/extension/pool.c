@@ -283,7 +283,8 @@ static void pool_dealloc(PyObject *object)
 static PyMethodDef methods[] = {
 	{"_open", pool_open, METH_VARARGS, "_open($self, *args)\n--\n\nMakes a pool of (workers, name)."},
 	{"apply_async", PY_WITH_KEYWORDS(pool_apply_async),
-     "apply_async($self, func, args=(), kwds={}, callback=None, error_callback=None, *, retries=0, task_timeout=None)\n"
+     "apply_async($self, func, args=(), kwds={}, callback=None, error_callback=None, *, retries=0, task_timeout=None, "
+     "retry_on=None, memory=None)\n"
      "--\n\nSubmits one call; its result."},
 	{"_stream", pool_stream, METH_VARARGS,
      "_stream($self, *args)\n--\n\nSubmits many calls: (func, iterable, star, chunksize, window, ordered, as_values, "

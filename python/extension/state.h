@@ -89,6 +89,7 @@ int py_add_object(PyObject *module, const char *name, PyObject *value);
 	X(shared)                                                                                                          \
 	X(forks)                                                                                                           \
 	X(arena)                                                                                                           \
+	X(peak)                                                                                                            \
 	X(calls)                                                                                                           \
 	X(lock)                                                                                                            \
 	X(rlock)                                                                                                           \

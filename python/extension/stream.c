@@ -196,6 +196,25 @@ static PyObject *next_pair(PyObject *object, PyObject *seconds)
 	return pair;
 }
 
+/* _wait(timeout): waits until _next_pair() has something, if only the end. False: not in time. */
+static PyObject *wait_for_next(PyObject *object, PyObject *seconds)
+{
+	struct stream_object *self = (struct stream_object *)object;
+	tutti_time timeout;
+	size_t place;
+	if (py_timeout(seconds, &timeout) < 0 || enter(self) < 0)
+		return NULL;
+	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout);
+	int there = 1;
+	if (self->place == self->end && stream_wants_inputs(self))
+		there = stream_fill(self) < 0 ? -1 : 1;
+	if (there == 1 && self->place == self->end && self->count > 0)
+		there =
+			pool_wait_any(self->pool, self->futures + self->first, self->ordered ? 1 : self->count, &place, deadline);
+	self->is_busy = false;
+	return there < 0 ? NULL : PyBool_FromLong(there);
+}
+
 /* _collect(values, errors, timeout): appends what is left to two lists. False: not in time; go on later. */
 static PyObject *collect(PyObject *object, PyObject *arguments)
 {
@@ -239,12 +258,17 @@ static PyObject *feed(PyObject *object, PyObject *to_the_end)
 	return filled < 0 ? NULL : PyBool_FromLong(!self->inputs);
 }
 
-/* _cancel(): what has not started never does, and no further input is taken. */
+/*
+ * _cancel(): what has not started never does, and no further input is taken. Another thread may be in it: one that waits
+ * keeps its futures where they are, one that takes inputs looks at `cancelled` after each.
+ */
 static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
 {
 	struct stream_object *self = (struct stream_object *)object;
-	Py_CLEAR(self->inputs);
-	for (size_t i = 0; !self->is_busy && self->pool->process == pool_process() && i < self->count; i++)
+	self->cancelled = true;
+	if (!self->is_busy)
+		Py_CLEAR(self->inputs);
+	for (size_t i = 0; self->pool->process == pool_process() && i < self->count; i++)
 		tutti_future_cancel(self->futures[self->first + i]);
 	Py_RETURN_NONE;
 }
@@ -357,6 +381,8 @@ static PyMethodDef methods[] = {
      "next($self, timeout=None)\n--\n\nThe next result. TimeoutError: not in time; ask again."},
 	{"_next_pair", next_pair, METH_O,
      "_next_pair($self, timeout, /)\n--\n\n(value, None), (None, exception), or None at the end."},
+	{"_wait", wait_for_next, METH_O,
+     "_wait($self, timeout, /)\n--\n\nWaits until there is a next one, or the end. False: not in time."},
 	{"_collect", collect, METH_VARARGS,
      "_collect($self, *args)\n--\n\nAppends the rest: (values, errors, timeout). False: not in time."},
 	{"_feed", feed, METH_O, "_feed($self, to_the_end, /)\n--\n\nSubmits further inputs; whether all are in."},
@@ -368,6 +394,7 @@ static PyMethodDef methods[] = {
 static PyMemberDef members[] = {
 	{"__dictoffset__", T_PYSSIZET, offsetof(struct stream_object, dict), READONLY, NULL},
 	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct stream_object, weak_references), READONLY, NULL},
+	{"_pool", T_OBJECT, offsetof(struct stream_object, pool), READONLY, "The pool that runs it."},
 	{0},
 };
 

@@ -30,6 +30,7 @@ struct stream_object {
 	PyObject *values, *failures; /* a list; NULL, or a dict by place */
 	PyObject *whole_failure; /* of all its inputs */
 	Py_ssize_t place, end;
+	bool cancelled; /* no further input is taken */
 	bool is_busy; /* a thread is in it: this one */
 	unsigned long thread;
 };

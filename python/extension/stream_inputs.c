@@ -97,8 +97,14 @@ static int submit(struct stream_object *self, PyObject *items)
 int stream_fill(struct stream_object *self)
 {
 	enum { LOOK_EVERY = 256 };
+	if (self->cancelled)
+		Py_CLEAR(self->inputs);
 	while (self->inputs && self->count < self->window) {
 		PyObject *items = next_chunk(self);
+		if (items && self->cancelled) { /* by the iterator, or another thread */
+			Py_CLEAR(items);
+			end_inputs(self);
+		}
 		if (!items)
 			return 0;
 		int submitted = submit(self, items);

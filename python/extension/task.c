@@ -233,20 +233,36 @@ static PyObject *form_of(PyObject *keywords)
 	return copy;
 }
 
+/* The function with what is to be run around it: a new reference. */
+static PyObject *with_options(PyObject *function, unsigned retries, PyObject *retry_on, PyObject *memory)
+{
+	if (!is_given(retry_on) && !is_given(memory))
+		return Py_NewRef(function);
+	PyObject *module = PyImport_ImportModule("tutti._functions");
+	PyObject *wrapped = module ? PyObject_CallMethod(module, "with_options", "OIOO", function, retries,
+	                                                 retry_on ? retry_on : Py_None, memory ? memory : Py_None)
+	                           : NULL;
+	Py_XDECREF(module);
+	return wrapped;
+}
+
 PyObject *pool_apply_async(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
 {
-	static const char *const names[] = {"func",           "args",    "kwds",        "callback",
-	                                    "error_callback", "retries", "task_timeout"};
+	static const char *const names[] = {"func",    "args",         "kwds",     "callback", "error_callback",
+	                                    "retries", "task_timeout", "retry_on", "memory"};
+	enum { NAMES = sizeof names / sizeof *names };
 	struct pool_object *pool = (struct pool_object *)object;
-	PyObject *values[7];
+	PyObject *values[NAMES];
 	struct task_options options;
-	if (py_arguments("apply_async", names, 7, given, count, keywords, values) < 0 ||
+	if (py_arguments("apply_async", names, NAMES, given, count, keywords, values) < 0 ||
 	    py_required("apply_async", "func", values[0]) < 0 || pool_task_options(values[5], values[6], &options) < 0 ||
 	    pool_check_running(pool) < 0)
 		return NULL;
-	PyObject *arguments = as_tuple(values[1]);
+	PyObject *function = with_options(values[0], options.retries, values[7], values[8]);
+	PyObject *arguments = function ? as_tuple(values[1]) : NULL;
 	PyObject *form = arguments ? form_of(values[2]) : NULL;
-	PyObject *task = form ? submit(pool, values[0], arguments, form, &options) : NULL;
+	PyObject *task = form ? submit(pool, function, arguments, form, &options) : NULL;
+	Py_XDECREF(function);
 	Py_XDECREF(arguments);
 	Py_XDECREF(form);
 	if (task && (is_given(values[3]) || is_given(values[4]))) {
@@ -330,6 +346,7 @@ static PyGetSetDef properties[] = {
 static PyMemberDef members[] = {
 	{"__dictoffset__", T_PYSSIZET, offsetof(struct task_object, dict), READONLY, NULL},
 	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct task_object, weak_references), READONLY, NULL},
+	{"_pool", T_OBJECT, offsetof(struct task_object, pool), READONLY, "The pool that runs it."},
 	{"_called", T_OBJECT, offsetof(struct task_object, called), 0, "None, or an event that follows its callback."},
 	{0},
 };

@@ -11,6 +11,8 @@ struct worker_object {
 	tutti_worker *worker;
 	struct functions functions; /* those of the catalogue that were loaded */
 	PyObject *no_longer_wanted; /* _serve's argument: asked while nothing comes */
+	int by_value; /* what pickle refuses may travel by value */
+	unsigned run; /* of the task in hand: 1 is the first */
 };
 
 enum { IDLE_TICK = 250 * 1000000 /* ns */ };
@@ -136,11 +138,30 @@ static PyObject *run(struct worker_object *self, tutti_message *message)
 
 /* ---- the outcome ---- */
 
+/* Encodes by value what does not encode, for the exception that is set. 0, or -1 with that one. */
+static int encode_by_value(struct worker_object *self, PyObject *value, struct outgoing *out)
+{
+	PyObject *error = pool_caught();
+	PyObject *module = PyImport_ImportModule("tutti._functions");
+	PyObject *replacement = module ? PyObject_CallMethod(module, "by_value", "OO", value, error) : NULL;
+	outgoing_clear(out);
+	*out = (struct outgoing){0};
+	int result = replacement ? message_encode(&self->state->messages, replacement, out) : -1;
+	if (replacement && result < 0 && PyErr_ExceptionMatches(PyExc_Exception))
+		PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+	Py_XDECREF(module);
+	Py_XDECREF(replacement);
+	Py_XDECREF(error);
+	return result;
+}
+
 /* 0, or -1 with an exception: it does not encode, or the arena has no room. */
 static int finish(struct worker_object *self, tutti_err outcome, PyObject *value)
 {
 	struct outgoing out;
 	int result = message_encode(&self->state->messages, value, &out);
+	if (result < 0 && self->by_value && PyErr_ExceptionMatches(PyExc_Exception))
+		result = encode_by_value(self, value, &out);
 	if (result == 0) {
 		tutti_err err = tutti_worker_finish(self->worker, outcome, 0, out.parts, out.count, out.encoding, out.carried,
 		                                    out.carried_count);
@@ -229,6 +250,7 @@ static int next_task(struct worker_object *self, tutti_message *message)
 	struct next_attempt attempt = {self->worker, message, 0};
 	for (;;) {
 		int err = (int)try_next(&attempt, IDLE_TICK);
+		self->run = attempt.run;
 		if (err == TUTTI_OK)
 			return 1;
 		if (err == TUTTI_EOF)
@@ -283,15 +305,16 @@ static PyObject *refuse(PyObject *object, PyObject *text)
 
 /* ---- the type ---- */
 
-/* Worker(handle, index) */
+/* Worker(handle, index, by_value) */
 static PyObject *worker_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
 	PyObject *module = py_module_of_type(type);
 	const char *bytes;
 	Py_ssize_t size;
 	unsigned index;
+	int by_value;
 	tutti_handle handle;
-	if (!module || !PyArg_ParseTuple(arguments, "y#I:Worker", &bytes, &size, &index))
+	if (!module || !PyArg_ParseTuple(arguments, "y#Ip:Worker", &bytes, &size, &index, &by_value))
 		return NULL;
 	if (size != sizeof handle) {
 		PyErr_SetString(PyExc_ValueError, "a pool's handle has 16 bytes");
@@ -303,6 +326,7 @@ static PyObject *worker_new(PyTypeObject *type, PyObject *arguments, PyObject *P
 		return NULL;
 	self->module = Py_NewRef(module);
 	self->state = py_state_of_module(module);
+	self->by_value = by_value;
 	tutti_arena *arena; /* a process that another library started finds it by the handle */
 	tutti_err err = tutti_arena_join_handle(&arena, handle, NULL);
 	if (!err) {
@@ -353,6 +377,11 @@ static PyMethodDef methods[] = {
 	{0},
 };
 
+static PyMemberDef members[] = {
+	{"_run", T_UINT, offsetof(struct worker_object, run), READONLY, "Which run of its task it is at: 1 is the first."},
+	{0},
+};
+
 static PyType_Slot slots[] = {
 	{Py_tp_doc, "A place in a pool, for the process that runs its tasks."},
 	{Py_tp_new, worker_new},
@@ -360,6 +389,7 @@ static PyType_Slot slots[] = {
 	{Py_tp_clear, worker_clear},
 	{Py_tp_dealloc, worker_dealloc},
 	{Py_tp_methods, methods},
+	{Py_tp_members, members},
 	{0, NULL},
 };
 

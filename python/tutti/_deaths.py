@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What is known of a process that was killed, beyond what the arena knows: its signal, if it was our child."""
+"""What is known of a process that was killed, beyond what the arena knows: its signal, its memory, why perhaps."""
 
 from __future__ import annotations
 
 import re
 import signal
+from collections import OrderedDict
 from multiprocessing import process
 from typing import Any
 
+from tutti import _tutti
 
 _HELD = "You hold it now; the data it guards may be half changed: repair it, then go on."
 _NOT_HELD = (
@@ -39,3 +41,71 @@ def _exitcode(pid: int) -> int | None:
         if popen is not None and popen.pid == pid:
             return popen.poll()  # type: ignore[no-any-return]
     return None
+
+
+# --- memory ---------------------------------------------------------------------------------------------------
+
+_KEPT = 256  # deaths that are remembered
+_obituaries: OrderedDict[int, tuple[int, bool]] = OrderedDict()
+
+
+class Watch:
+    """Follows the memory of one process, whoever its parent is."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.peak = 0  # bytes; 0: not known
+
+    def look(self) -> None:
+        """Asked now and then, and last before it is reaped. Of a child that has ended the system knows it exactly."""
+        ended = _tutti._peak_of_ended(self._pid)
+        if ended is None:  # not our child
+            self.peak = max(self.peak, _peak_of_running(self._pid))
+        elif ended > 0:
+            self.peak = ended
+
+
+def _peak_of_running(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def count_memory_kills() -> int:
+    """How often the out-of-memory killer has killed, by the system's count and our control group's."""
+    own = "/sys/fs/cgroup" + _control_group()
+    return max(_counter("/proc/vmstat"), _counter(f"{own}/memory.events"))
+
+
+def _control_group() -> str:
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            return next((line[3:].strip() for line in file if line.startswith("0::")), "")
+    except OSError:
+        return ""
+
+
+def _counter(path: str) -> int:
+    try:
+        with open(path, encoding="ascii") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def note(pid: int, peak: int, by_memory_killer: bool) -> None:
+    """What will be asked for when the task of a dead worker is read."""
+    _obituaries[pid] = (peak, by_memory_killer)
+    while len(_obituaries) > _KEPT:
+        _obituaries.popitem(last=False)
+
+
+def obituary(pid: int) -> tuple[int | None, bool]:
+    """Its highest use of memory in bytes, or None; and whether the out-of-memory killer was probably it."""
+    peak, by_memory_killer = _obituaries.get(pid, (0, False))
+    return peak or None, by_memory_killer

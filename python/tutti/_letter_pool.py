@@ -18,6 +18,7 @@ __all__ = ["Pool"]
 
 class _CorePool(pool.Pool):
     _daemonic = True
+    _travels_by_value = False
 
 
 class _EitherPool(type):

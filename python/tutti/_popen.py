@@ -82,7 +82,7 @@ class _OfOurServer(popen_forkserver.Popen):
     )
 
 
-class ForkServer(_Pickling, _OfOurServer):  # type: ignore[misc]
+class ForkServer(_Pickling, _OfOurServer):
     """A copy of the server process, which sends the exit code through the sentinel."""
 
     def _await_end(self) -> None:

@@ -12,7 +12,7 @@ import traceback
 from multiprocessing import forkserver, process, resource_tracker
 from typing import Any, Callable
 
-from tutti import _fork_server, _sharing, _tutti
+from tutti import _deaths, _fork_server, _sharing, _tutti
 from tutti import context as tutti_context
 
 __all__: list[str] = []
@@ -41,15 +41,29 @@ def _initialize(worker: Any, initializer: Callable[..., object] | None, argument
     return True
 
 
+_worker: Any = None  # of this process, if it is one
+
+
+def deaths_before() -> int:
+    """In a worker: how many runs of the task in hand have ended with their worker."""
+    return _worker._run - 1 if _worker is not None else 0
+
+
 def run(
-    pool: _sharing.TravellingHandle, index: int, initializer: Callable[..., object] | None, arguments: tuple[Any, ...], limit: int
+    pool: _sharing.TravellingHandle,
+    index: int,
+    initializer: Callable[..., object] | None,
+    arguments: tuple[Any, ...],
+    limit: int,
+    by_value: bool,
 ) -> None:
     """What the process of a worker does."""
+    global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, who ends the pool
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as it came: see _started
-    worker = _tutti.Worker(pool.handle, index)
-    if _initialize(worker, initializer, arguments):
-        worker._serve(_owner_has_ended, limit)
+    _worker = _tutti.Worker(pool.handle, index, by_value)
+    if _initialize(_worker, initializer, arguments):
+        _worker._serve(_owner_has_ended, limit)
 
 
 # --- in their owner -------------------------------------------------------------------------------------------
@@ -81,9 +95,11 @@ class Crew:
     def __init__(self, context: Any, count: int, task: tuple[Any, ...], daemon: bool) -> None:
         self.processes: list[Any] = [None] * count
         self._context = context
-        self._task = task  # initializer, its arguments, tasks for each worker
+        self._task = task  # initializer, its arguments, tasks for each worker, whether results may travel by value
         self._daemon = {"daemon": True} if daemon else {}
         self._overdue: set[int] = set()
+        self._watches: list[Any] = [None] * count
+        self._memory_kills = _deaths.count_memory_kills()
         self._tending = threading.Lock()
         self._ending = False
 
@@ -99,6 +115,7 @@ class Crew:
         worker.name = worker.name.replace("Process", "PoolWorker")
         _started(worker)
         self.processes[index] = worker
+        self._watches[index] = _deaths.Watch(worker.pid)
 
     def tend(self, pool: Any) -> None:
         """Tells the pool which workers have ended, and starts others. Another thread may be at it: then nothing."""
@@ -122,13 +139,24 @@ class Crew:
                     if not any(self.processes):
                         raise
 
+    def _note_death(self, index: int, worker: Any, code: int) -> None:
+        """For the text of its task's failure, before that can be read."""
+        by_memory_killer = False
+        if code == -signal.SIGKILL and index not in self._overdue:
+            kills = _deaths.count_memory_kills()
+            by_memory_killer, self._memory_kills = kills > self._memory_kills, kills
+        _deaths.note(worker.pid, self._watches[index].peak, by_memory_killer)
+
     def _tend_one(self, pool: Any, index: int, worker: Any) -> None:
+        self._watches[index].look()
         code = worker.exitcode
         if code is None:
             if pool._worker_overdue(index):
                 self._overdue.add(index)
                 worker.kill()
             return
+        if code != 0:
+            self._note_death(index, worker, code)
         try:
             settled = pool._worker_ended(index, code, index in self._overdue)
         except _tutti.Error:  # the pool is broken: who waits is told

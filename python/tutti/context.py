@@ -13,7 +13,7 @@ from multiprocessing import context as standard
 from multiprocessing import process
 from typing import Any, Callable
 
-from tutti import _fork_server, _popen, _sharing, connection, queues, synchronize
+from tutti import _fork_server, _functions, _popen, _sharing, connection, queues, synchronize
 
 __all__: list[str] = []
 
@@ -132,13 +132,18 @@ class _Member(process.BaseProcess):
 
 
 def _start(popen: Any, started: Any) -> Any:
-    """Starts a process by a Popen class that pickles, with the arena."""
-    name = started._name
-    started._name = _sharing.TravellingName(name)
+    """Starts a process by a Popen class that pickles, with the arena. What pickle refuses travels by value."""
+    kept = {name: started.__dict__[name] for name in ("_name", "_target", "_args", "_kwargs")}
+    started._name = _sharing.TravellingName(started._name)
     try:
-        return popen(started)
+        try:
+            return popen(started)
+        except _functions.UNPICKLABLE as error:
+            call = (started._target, started._args, started._kwargs)
+            started._target, started._args, started._kwargs = _functions.call_by_value(call, error)
+            return popen(started)
     finally:
-        started._name = name
+        started.__dict__.update(kept)
 
 
 class Process(_Member, standard.Process):

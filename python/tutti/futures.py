@@ -184,13 +184,16 @@ class ProcessPoolExecutor(standard.Executor):
         pool = self._pool()
         return Future(pool.apply_async(fn, args, kwargs), pool._callbacks.watch)
 
-    def options(self, *, retries: int = 0, task_timeout: float | None = None) -> _Submitter:
+    def options(
+        self, *, retries: int = 0, retry_on: Any = None, task_timeout: float | None = None, memory: int | None = None
+    ) -> _Submitter:
         """``executor.options(retries=2, task_timeout=30).submit(...)``.
 
-        ``retries``: further runs of a call whose worker died; ``task_timeout``: seconds that a run may take, after which
-        its worker is killed.
+        ``retries``: further runs of a call whose worker died, or that raised one of ``retry_on``; ``task_timeout``:
+        seconds that a run may take, after which its worker is killed; ``memory``: bytes that the call may allocate.
         """
-        return _Submitter(self, {"retries": retries, "task_timeout": task_timeout})
+        options = {"retries": retries, "retry_on": retry_on, "task_timeout": task_timeout, "memory": memory}
+        return _Submitter(self, options)
 
     def map(
         self,

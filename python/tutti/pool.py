@@ -8,7 +8,6 @@ WorkerDied or is run again (``retries=``); another worker takes its place. Nothi
 
 from __future__ import annotations
 
-import functools
 import itertools
 import operator
 import os
@@ -29,9 +28,10 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
     RemoteTraceback,
     ThreadPool,
 )
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Generator, Iterable, Iterator
 
-from tutti import _tutti, _workers
+from tutti import _awaiting, _functions, _progress, _tutti, _workers
+from tutti._callbacks import Callbacks
 from tutti._outcomes import WorkerDied
 
 __all__ = ["Pool", "ThreadPool", "WorkerDied"]
@@ -41,12 +41,14 @@ _WINDOW = 4096  # tasks under way of an iterator that does not say how many inpu
 # Of a map whose chunksize is not given. So many cost a millisecond; fewer, with more calls each, would leave workers idle
 # beside one that has got the long calls, and a death would cost more calls.
 _CHUNKS = 1024
-_PAUSE = 0.01  # seconds between looks of the thread that calls callbacks
-_LONG_PAUSE = 0.2  # the same where it is woken by what it waits for, but for what comes to that
+_PAUSE = 0.01  # seconds between looks at streams that other threads feed
 
 
 class AsyncResult(_tutti.Task):
-    """The result of one call."""
+    """The result of one call. It can be awaited, too."""
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return _awaiting.outcome(self, self._pool._callbacks).__await__()
 
     __class_getitem__: Any = classmethod(types.GenericAlias)
 
@@ -57,15 +59,21 @@ ApplyResult = AsyncResult
 class IMapIterator(_tutti.Stream):
     """Results one after the other, in the order of the inputs or as they come.
 
-    A call that failed raises here, in its place; the next one can be asked for all the same.
+    A call that failed raises here, in its place; the next one can be asked for all the same. ``async for`` goes, too.
     """
+
+    def __aiter__(self) -> IMapIterator:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await _awaiting.next_of(self)
 
 
 IMapUnorderedIterator = IMapIterator
 
 
 class MapResult:
-    """The results of many calls, all at once."""
+    """The results of many calls, all at once. They can be awaited, too."""
 
     _called: threading.Event | None = None  # follows the callback, if there is one
 
@@ -119,6 +127,13 @@ class MapResult:
         else:
             self._collect(timeout)
 
+    def cancel(self) -> None:
+        """Those that have not started never do."""
+        self._stream._cancel()
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        return _awaiting.outcome(self, self._stream._pool._callbacks).__await__()
+
     def ready(self) -> bool:
         """Whether all are done."""
         return self._called.is_set() if self._called is not None else self._is_done()
@@ -130,100 +145,6 @@ class MapResult:
         return not self._errors
 
     __class_getitem__: Any = classmethod(types.GenericAlias)
-
-
-# --- callbacks ------------------------------------------------------------------------------------------------
-
-
-def _call_back(result: Any, callback: Any, error_callback: Any) -> None:
-    """Calls what belongs to a result, and only then lets those go on who wait for it."""
-    try:
-        error = result._error
-        if error is None and callback is not None:
-            callback(result._value)
-        elif isinstance(error, Exception) and error_callback is not None:
-            error_callback(error)
-    finally:
-        result._called.set()
-
-
-def _report_errors(call: Callable[[], object]) -> None:
-    """What a callback raises is printed, and the others are called all the same."""
-    try:
-        call()
-    except BaseException as error:
-        _workers.report(error)
-
-
-class _Callbacks:
-    """Calls what is to be called when a result is there, in a thread that lives while there is such a result."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-        self._waiting: list[tuple[Any, Callable[[], object]]] = []
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def add(self, result: Any, callback: Any, error_callback: Any) -> None:
-        result._called = threading.Event()
-        self._append(result, functools.partial(_call_back, result, callback, error_callback))
-
-    def _append(self, result: Any, call: Callable[[], object]) -> None:
-        with self._lock:
-            self._waiting.append((result, call))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="tutti-callbacks", daemon=True)
-                self._thread.start()
-                return
-        self._pool._wake()  # it waits for others only
-
-    def watch(self, future: Any) -> None:
-        """Has the ``_finish`` of a future called when its task is done."""
-        self._append(future._task, future._finish)
-
-    def _first(self) -> list[tuple[Any, Callable[[], object]]]:
-        """The oldest ones: calls start in the order of their submission. Empty: the thread ends."""
-        with self._lock:
-            if not self._waiting:
-                self._thread = None
-            return self._waiting[: self._pool._processes + 64]
-
-    def _run(self) -> None:
-        while True:
-            try:
-                if not self._run_some():
-                    return
-            except ReferenceError:  # the pool is gone, and so is all that waited
-                return
-            except Exception:  # a worker that cannot be started, a broken pool: the results say so
-                time.sleep(_PAUSE)
-
-    def _run_some(self) -> bool:
-        """False: nothing is waited for any more."""
-        woken = self._pool._woken  # before the look at what is waited for
-        entries = self._first()
-        if entries:
-            done = [entry for entry in entries if entry[0]._is_done()]
-            for entry in done:
-                with self._lock:
-                    self._waiting.remove(entry)
-                _report_errors(entry[1])
-            if not done:
-                self._wait(entries, woken)
-        return bool(entries)
-
-    def _wait(self, entries: list[tuple[Any, Callable[[], object]]], woken: int) -> None:
-        tasks = [entry[0] for entry in entries if isinstance(entry[0], _tutti.Task)]
-        others = len(tasks) < len(entries)
-        if tasks:
-            self._pool._wait_any(tasks, _PAUSE if others else _LONG_PAUSE, woken)
-        else:
-            entries[0][0]._collect(_PAUSE)
-
-    def join(self) -> None:
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
 
 
 # --- the pool -------------------------------------------------------------------------------------------------
@@ -244,6 +165,7 @@ class Pool(_tutti.Pool):
     """
 
     _daemonic = False  # its workers may have children
+    _travels_by_value = True  # what pickle refuses, where cloudpickle is installed
 
     @staticmethod
     def Process(ctx: Any, *args: Any, **keywords: Any) -> Any:
@@ -271,13 +193,13 @@ class Pool(_tutti.Pool):
             raise TypeError("initializer must be a callable")
         self._ctx = context or _default_context.get_context()
         self._joining = threading.Lock()
-        self._callbacks = _Callbacks(weakref.proxy(self))
+        self._callbacks = Callbacks(weakref.proxy(self))
         self._streams: list[Any] = []  # those whose inputs are not all in
         self._pid = os.getpid()
         self._open(
             self._processes, name or f"pool-{next(_NAMES)}", AsyncResult, IMapIterator, maxtasksperchild is not None
         )
-        task = (initializer, tuple(initargs), maxtasksperchild or 0)
+        task = (initializer, tuple(initargs), maxtasksperchild or 0, self._travels_by_value)
         self._crew = _workers.Crew(self._ctx, self._processes, task, self._daemonic)
         try:
             self._crew.start(self)
@@ -311,15 +233,21 @@ class Pool(_tutti.Pool):
 
     _repopulate_pool = _tend
 
+    def _by_value(self, call: tuple[Any, Any, Any], error: Exception) -> tuple[Any, Any, Any]:
+        """A call that pickle refuses, by `error`, as it can travel; or the error."""
+        if not self._travels_by_value:
+            raise error
+        return _functions.call_by_value(call, error)
+
     def _watch(self, result: Any, callback: Any, error_callback: Any) -> None:
         if callback is not None or error_callback is not None:
             self._callbacks.add(result, callback, error_callback)
 
     # --- one call ---
 
-    def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Any = {}) -> Any:
-        """``func(*args, **kwds)`` in a worker."""
-        return self.apply_async(func, args, kwds).get()
+    def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Any = {}, **options: Any) -> Any:
+        """``func(*args, **kwds)`` in a worker. Options: as for map, but for return_exceptions and progress."""
+        return self.apply_async(func, args, kwds, **options).get()
 
     # --- many calls ---
 
@@ -328,8 +256,12 @@ class Pool(_tutti.Pool):
     ) -> Any:
         values = options.pop("return_exceptions", False)
         retries, timeout = options.pop("retries", 0), options.pop("task_timeout", None)
+        retry_on, memory = options.pop("retry_on", None), options.pop("memory", None)
         if options:
             raise TypeError(f"unexpected keyword argument {next(iter(options))!r}")
+        if self._travels_by_value:
+            func = _functions.of_many_calls(func)
+        func = _functions.with_options(func, retries, retry_on, memory)
         stream = self._stream(func, iterable, star, chunksize, window, ordered, values, retries, timeout)
         if window:
             for known in list(self._streams):  # in place: another thread, or an input's iterator, may add one meanwhile
@@ -357,21 +289,34 @@ class Pool(_tutti.Pool):
         self._watch(result, callback, error_callback)
         return result
 
+    def _map_at_once(
+        self, func: Any, iterable: Any, star: bool, chunksize: int | None, options: dict[str, Any]
+    ) -> list[Any]:
+        progress = options.pop("progress", None)
+        if progress is None or progress is False:
+            return self._map(func, iterable, star, chunksize, None, None, options).get()
+        if not hasattr(iterable, "__len__"):
+            iterable = list(iterable)
+        report = _progress.reporter(progress, len(iterable))
+        return _progress.Watched(self._map(func, iterable, star, chunksize, None, None, options)._stream, report).all()
+
     def map(
         self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None, **options: Any
     ) -> list[Any]:
         """``[func(item) for item in iterable]``.
 
-        ``retries=``: further runs after the death of a worker; ``task_timeout=``: seconds that a chunk may take;
-        ``return_exceptions=True``: what failed has its exception in its place.
+        ``retries=``: further runs after the death of a worker, and after the exceptions of ``retry_on=``;
+        ``task_timeout=``: seconds that a chunk may take; ``memory=``: bytes that a call may allocate;
+        ``return_exceptions=True``: what failed has its exception in its place; ``progress=``: True, a class such as
+        tqdm, or a function of (done, total).
         """
-        return self._map(func, iterable, False, chunksize, None, None, options).get()
+        return self._map_at_once(func, iterable, False, chunksize, options)
 
     def starmap(
         self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None, **options: Any
     ) -> list[Any]:
         """``[func(*item) for item in iterable]``. Options: as for map."""
-        return self._map(func, iterable, True, chunksize, None, None, options).get()
+        return self._map_at_once(func, iterable, True, chunksize, options)
 
     def map_async(
         self,
@@ -406,7 +351,10 @@ class Pool(_tutti.Pool):
             window = max(1, _whole(buffersize, "buffersize") // chunksize)
         else:
             window = 0 if hasattr(iterable, "__len__") else _WINDOW
-        return self._results(func, iterable, False, chunksize, window, ordered, options)  # type: ignore[no-any-return]
+        progress = options.pop("progress", None)
+        report = _progress.reporter(progress, operator.length_hint(iterable) or None) if progress else None
+        stream = self._results(func, iterable, False, chunksize, window, ordered, options)
+        return stream if report is None else _progress.Watched(stream, report)
 
     def imap(
         self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1, **options: Any

@@ -210,6 +210,10 @@ def wait_and_append(go, path, text="x"):
 # --- deaths ---------------------------------------------------------------------------------------------------
 
 
+def wait_and_append_both(both):
+    wait_and_append(*both)
+
+
 def kill_itself(_=None, number=signal.SIGKILL):
     os.kill(os.getpid(), number)
     threading.Event().wait()
@@ -316,7 +320,7 @@ def kind_of_trouble(number):
     if number == 1:
         raise Refused(number, "as planned")
     if number == 2:
-        return lambda: number
+        return (number for _ in range(number))
     if number == 3:
         raise NotSendable(threading.Lock())
     return number
@@ -487,3 +491,43 @@ def _is_dead(pid):
 def pause_and_square(number):
     threading.Event().wait(0.005)
     return number * number
+
+
+def allocate(count):
+    return len(bytearray(count))
+
+
+def allocate_and_die(count):
+    kept = bytearray(os.urandom(1)) * count
+    kill_itself(kept)
+
+
+def fail_until(path, count, kind=ConnectionError):
+    """Raises until it has been called so often."""
+    append(path)
+    calls = os.path.getsize(path)
+    if calls < count:
+        raise kind(f"call {calls}")
+    return calls
+
+
+def die_then_fail(path):
+    append(path)
+    if os.path.getsize(path) == 1:
+        kill_itself()
+    raise ConnectionError("always")
+
+
+def call_it(function):
+    return function()
+
+
+def local_function(number):
+    return lambda other: number + other
+
+
+def local_class():
+    class Local:
+        value = 7
+
+    return Local()

@@ -95,9 +95,9 @@ def test_arguments_that_cannot_be(executor):
             ProcessPoolExecutor(**options)
     with pytest.raises(TypeError):
         executor.submit()
-    for attempt in (lambda: executor.submit(lambda: 1), lambda: executor.submit(children.same, threading.Lock())):
+    for unsendable in ((x for x in ()), threading.Lock()):
         with pytest.raises((AttributeError, TypeError), match="cannot be pickled"):
-            attempt().result(SOON)
+            executor.submit(children.same, unsendable).result(SOON)
     assert executor.submit(children.square, 3).result(SOON) == 9
 
 

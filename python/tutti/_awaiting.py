@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Results in asyncio. Cancelling the await cancels the work that has not started."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+__all__: list[str] = []
+
+_STEP = 0.25  # seconds after which a thread that waits for a result nobody wants any more lets go
+
+
+async def outcome(result: Any, callbacks: Any) -> Any:
+    """What the result's get() gives, once it is there: the thread that calls callbacks tells the loop."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def set_done() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    def tell() -> None:
+        try:
+            loop.call_soon_threadsafe(set_done)
+        except RuntimeError:  # the loop is closed: nobody waits
+            pass
+
+    callbacks.call_when_done(result, tell)
+    try:
+        await done
+    except asyncio.CancelledError:
+        result.cancel()
+        raise
+    return result.get()
+
+
+async def next_of(stream: Any) -> Any:
+    """The stream's next result. StopAsyncIteration at the end."""
+    loop = asyncio.get_running_loop()
+    try:
+        while not await loop.run_in_executor(None, stream._wait, _STEP):
+            pass
+    except asyncio.CancelledError:
+        stream._cancel()
+        raise
+    pair = stream._next_pair(0)
+    if pair is None:
+        raise StopAsyncIteration
+    if pair[1] is not None:
+        raise pair[1]
+    return pair[0]

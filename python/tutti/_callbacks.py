@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Calls that are made when a result is there: those of the user, and those of futures and of asyncio."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from typing import Any, Callable
+
+from tutti import _tutti, _workers
+
+__all__: list[str] = []
+
+_PAUSE = 0.01  # seconds between looks of the thread that makes the calls
+_LONG_PAUSE = 0.2  # the same where it is woken by what it waits for, but for what comes to that
+
+
+def _call_back(result: Any, callback: Any, error_callback: Any) -> None:
+    """Calls what belongs to a result, and only then lets those go on who wait for it."""
+    try:
+        error = result._error
+        if error is None and callback is not None:
+            callback(result._value)
+        elif isinstance(error, Exception) and error_callback is not None:
+            error_callback(error)
+    finally:
+        result._called.set()
+
+
+def _report_errors(call: Callable[[], object]) -> None:
+    """What a callback raises is printed, and the others are called all the same."""
+    try:
+        call()
+    except BaseException as error:
+        _workers.report(error)
+
+
+class Callbacks:
+    """Calls what is to be called when a result is there, in a thread that lives while there is such a result."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._waiting: list[tuple[Any, Callable[[], object]]] = []
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, result: Any, callback: Any, error_callback: Any) -> None:
+        result._called = threading.Event()
+        self._append(result, functools.partial(_call_back, result, callback, error_callback))
+
+    def _append(self, result: Any, call: Callable[[], object]) -> None:
+        with self._lock:
+            self._waiting.append((result, call))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="tutti-callbacks", daemon=True)
+                self._thread.start()
+                return
+        self._pool._wake()  # it waits for others only
+
+    def call_when_done(self, result: Any, call: Callable[[], object]) -> None:
+        """Nobody waits for this call."""
+        self._append(result, call)
+
+    def watch(self, future: Any) -> None:
+        """Has the ``_finish`` of a future called when its task is done."""
+        self._append(future._task, future._finish)
+
+    def _first(self) -> list[tuple[Any, Callable[[], object]]]:
+        """The oldest ones: calls start in the order of their submission. Empty: the thread ends."""
+        with self._lock:
+            if not self._waiting:
+                self._thread = None
+            return self._waiting[: self._pool._processes + 64]
+
+    def _run(self) -> None:
+        while True:
+            try:
+                if not self._run_some():
+                    return
+            except ReferenceError:  # the pool is gone, and so is all that waited
+                return
+            except Exception:  # a worker that cannot be started, a broken pool: the results say so
+                time.sleep(_PAUSE)
+
+    def _run_some(self) -> bool:
+        """False: nothing is waited for any more."""
+        woken = self._pool._woken  # before the look at what is waited for
+        entries = self._first()
+        if entries:
+            done = [entry for entry in entries if entry[0]._is_done()]
+            for entry in done:
+                with self._lock:
+                    self._waiting.remove(entry)
+                _report_errors(entry[1])
+            if not done:
+                self._wait(entries, woken)
+        return bool(entries)
+
+    def _wait(self, entries: list[tuple[Any, Callable[[], object]]], woken: int) -> None:
+        tasks = [entry[0] for entry in entries if isinstance(entry[0], _tutti.Task)]
+        others = len(tasks) < len(entries)
+        if tasks:
+            self._pool._wait_any(tasks, _PAUSE if others else _LONG_PAUSE, woken)
+        else:
+            entries[0][0]._collect(_PAUSE)
+
+    def join(self) -> None:
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
