@@ -288,7 +288,7 @@ static PyMethodDef methods[] = {
      "--\n\nSubmits one call; its result."},
 	{"_stream", pool_stream, METH_VARARGS,
      "_stream($self, *args)\n--\n\nSubmits many calls: (func, iterable, star, chunksize, window, ordered, as_values, "
-     "retries, task_timeout)."},
+     "retries, task_timeout). Window 0: all at once; -1: all, but of large ones a few ahead of who reads."},
 	{"_handle", pool_handle, METH_NOARGS, "_handle($self, /)\n--\n\nWhat its workers open, as bytes."},
 	{"_worker_begin", worker_begin, METH_O, "_worker_begin($self, index, /)\n--\n\nA worker is about to start."},
 	{"_worker_ended", worker_ended, METH_VARARGS,

@@ -252,7 +252,7 @@ static PyObject *feed(PyObject *object, PyObject *to_the_end)
 	self->is_busy = true;
 	self->thread = PyThread_get_thread_ident();
 	if (to_the_end == Py_True)
-		self->window = SIZE_MAX;
+		self->window = self->light = SIZE_MAX;
 	int filled = stream_fill(self);
 	self->is_busy = false;
 	return filled < 0 ? NULL : PyBool_FromLong(!self->inputs);
@@ -313,6 +313,7 @@ static int init(struct stream_object *self, PyObject *arguments)
 	self->as_values = as_values;
 	self->chunk = chunk;
 	self->window = window > 0 ? (size_t)window : SIZE_MAX;
+	self->light = window != 0 ? 2 * (size_t)tutti_pool_worker_count(self->pool->pool) + 1 : SIZE_MAX;
 	self->inputs = PyObject_GetIter(inputs);
 	return self->inputs ? stream_fill(self) : -1;
 }

@@ -20,7 +20,8 @@ struct stream_object {
 	bool star, ordered;
 	bool as_values; /* an exception is given as the item's value */
 	Py_ssize_t chunk;
-	size_t window;
+	size_t window, light; /* tasks under way: at most, and so many however large they are */
+	size_t task_bytes; /* of the last task */
 	struct task_options options;
 	/* Under way: from `first` on, `count` of them; and of how many inputs each is. */
 	tutti_future **futures;
@@ -38,10 +39,20 @@ struct stream_object {
 /* Submits until the window is full or the inputs have ended; -1 with an exception. An input that does not go in ends them. */
 int stream_fill(struct stream_object *self);
 
+/*
+ * True if what is under way, or so many tasks like the last, take up more than is good: memory that was used before is
+ * in the tables and caches, new memory costs several times as much. Who reads a stream submits the rest.
+ */
+static inline bool stream_is_heavy(const struct stream_object *self)
+{
+	enum { HEAVY = 32 << 20 };
+	return self->count >= self->light && self->task_bytes * self->count > HEAVY;
+}
+
 /* True when it is time to. In gulps: it wakes sleeping workers less often. */
 static inline bool stream_wants_inputs(const struct stream_object *self)
 {
-	return self->inputs && self->count <= self->window - (self->window + 3) / 4;
+	return self->inputs && self->count <= self->window - (self->window + 3) / 4 && !stream_is_heavy(self);
 }
 
 #endif

@@ -66,9 +66,11 @@ static int submit_one(struct stream_object *self, PyObject *items, tutti_future 
 {
 	PyObject *input = PyTuple_GET_ITEM(items, 0);
 	if (!self->star)
-		return pool_submit(self->pool, self->function, items, Py_None, &self->options, future);
+		return pool_submit(self->pool, self->function, items, Py_None, &self->options, future, &self->task_bytes);
 	PyObject *arguments = PySequence_Tuple(input);
-	int result = arguments ? pool_submit(self->pool, self->function, arguments, Py_None, &self->options, future) : -1;
+	int result = arguments ? pool_submit(self->pool, self->function, arguments, Py_None, &self->options, future,
+	                                     &self->task_bytes)
+	                       : -1;
 	Py_XDECREF(arguments);
 	return result;
 }
@@ -76,7 +78,8 @@ static int submit_one(struct stream_object *self, PyObject *items, tutti_future 
 static int submit_chunk(struct stream_object *self, PyObject *items, tutti_future **future)
 {
 	PyObject *form = PyLong_FromLong(self->star);
-	int result = form ? pool_submit(self->pool, self->function, items, form, &self->options, future) : -1;
+	int result =
+		form ? pool_submit(self->pool, self->function, items, form, &self->options, future, &self->task_bytes) : -1;
 	Py_XDECREF(form);
 	return result;
 }
@@ -99,7 +102,7 @@ int stream_fill(struct stream_object *self)
 	enum { LOOK_EVERY = 256 };
 	if (self->cancelled)
 		Py_CLEAR(self->inputs);
-	while (self->inputs && self->count < self->window) {
+	while (self->inputs && self->count < self->window && !stream_is_heavy(self)) {
 		PyObject *items = next_chunk(self);
 		if (items && self->cancelled) { /* by the iterator, or another thread */
 			Py_CLEAR(items);

@@ -195,13 +195,14 @@ static PyObject *submit(struct pool_object *pool, PyObject *function, PyObject *
                         const struct task_options *options)
 {
 	struct task_object *task = (struct task_object *)pool_new_result(pool->task_class);
+	size_t size;
 	if (!task)
 		return NULL;
 	/* What cannot be part of a cycle yet: with 100,000 tasks a third of the time went into looking through them. */
 	PyObject_GC_UnTrack(task);
 	task->pool = (struct pool_object *)Py_NewRef((PyObject *)pool);
 	task->function = Py_NewRef(function);
-	if (pool_submit(pool, function, arguments, form, options, &task->future) < 0)
+	if (pool_submit(pool, function, arguments, form, options, &task->future, &size) < 0)
 		Py_CLEAR(task);
 	else if (pool_tend_now_and_then(pool) < 0)
 		PyErr_Clear(); /* it is in: who waits for it is told what is wrong */

@@ -37,6 +37,7 @@ from tutti._outcomes import WorkerDied
 __all__ = ["Pool", "ThreadPool", "WorkerDied"]
 
 _NAMES = itertools.count(1)
+_READ = -1  # the window of a stream that somebody reads: all, but of large tasks only a few ahead
 _WINDOW = 4096  # tasks under way of an iterator that does not say how many inputs it has
 # Of a map whose chunksize is not given. So many cost a millisecond; fewer, with more calls each, would leave workers idle
 # beside one that has got the long calls, and a death would cost more calls.
@@ -263,7 +264,7 @@ class Pool(_tutti.Pool):
             func = _functions.of_many_calls(func)
         func = _functions.with_options(func, retries, retry_on, memory)
         stream = self._stream(func, iterable, star, chunksize, window, ordered, values, retries, timeout)
-        if window:
+        if window and not stream._feed(False):
             for known in list(self._streams):  # in place: another thread, or an input's iterator, may add one meanwhile
                 if known._feed(False) and known in self._streams:
                     self._streams.remove(known)
@@ -279,13 +280,14 @@ class Pool(_tutti.Pool):
         callback: Any,
         error_callback: Any,
         options: dict[str, Any],
+        window: int = 0,
     ) -> MapResult:
         self._check_running()
         if not hasattr(iterable, "__len__"):
             iterable = list(iterable)
         if chunksize is None:
             chunksize = max(1, -(-len(iterable) // max(_CHUNKS, self._processes * 4)))
-        result = MapResult(self._results(func, iterable, star, chunksize or 1, 0, True, options))
+        result = MapResult(self._results(func, iterable, star, chunksize or 1, window, True, options))
         self._watch(result, callback, error_callback)
         return result
 
@@ -294,11 +296,12 @@ class Pool(_tutti.Pool):
     ) -> list[Any]:
         progress = options.pop("progress", None)
         if progress is None or progress is False:
-            return self._map(func, iterable, star, chunksize, None, None, options).get()
+            return self._map(func, iterable, star, chunksize, None, None, options, _READ).get()
         if not hasattr(iterable, "__len__"):
             iterable = list(iterable)
         report = _progress.reporter(progress, len(iterable))
-        return _progress.Watched(self._map(func, iterable, star, chunksize, None, None, options)._stream, report).all()
+        result = self._map(func, iterable, star, chunksize, None, None, options, _READ)
+        return _progress.Watched(result._stream, report).all()
 
     def map(
         self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None, **options: Any
@@ -350,7 +353,7 @@ class Pool(_tutti.Pool):
         if buffersize is not None:
             window = max(1, _whole(buffersize, "buffersize") // chunksize)
         else:
-            window = 0 if hasattr(iterable, "__len__") else _WINDOW
+            window = _READ if hasattr(iterable, "__len__") else _WINDOW
         progress = options.pop("progress", None)
         report = _progress.reporter(progress, operator.length_hint(iterable) or None) if progress else None
         stream = self._results(func, iterable, False, chunksize, window, ordered, options)

@@ -531,3 +531,11 @@ def local_class():
         value = 7
 
     return Local()
+
+
+def length(data):
+    return len(data)
+
+
+def append_once(path, _):
+    append(path)

@@ -13,6 +13,7 @@ import pytest
 from support import SOON, script, still_works, until
 
 import tutti
+from tutti import _tutti
 from tutti.pool import MaybeEncodingError, WorkerDied
 
 pytestmark = pytest.mark.timeout(60)
@@ -363,3 +364,21 @@ def test_tasks_that_print(tmp_path):
     lines = output.splitlines()
     assert lines.count("before") == 1 and lines.count("after") == 1
     assert sorted(line for line in lines if line[:6] == "number") == sorted(f"number {number}" for number in range(20))
+
+
+@pytest.mark.parametrize("of", [list, iter])
+def test_large_inputs_are_copied_only_a_few_ahead(pool, of):
+    mb = 1 << 20
+    results = pool.imap(children.length, of([bytes(4 * mb)] * 40))
+    assert results.next(SOON) == 4 * mb
+    assert _tutti._arena_usage()["live_bytes"] < 48 * mb
+    assert list(results) == [4 * mb] * 39
+    assert pool.map(children.length, [bytes(4 * mb)] * 40, 1) == [4 * mb] * 40
+
+
+def test_large_inputs_of_a_stream_that_nobody_reads_are_run(pool, tmp_path):
+    path = str(tmp_path / "ran")
+    pool.imap(functools.partial(children.append_once, path), [bytes(4 << 20)] * 30)
+    pool.close()
+    pool.join()
+    assert (tmp_path / "ran").stat().st_size == 30
