@@ -41,3 +41,26 @@ def test_abandoned_lock_example():
     output = run_program(ROOT / "examples" / "python" / "abandoned_lock.py").splitlines()
     assert re.fullmatch(r'lock "accounts" was held by pid \d+ .* killed by signal 9 \(SIGKILL\)\. Nobody .*', output[0])
     assert output[1:] == ["found 70 + 0", "repaired to 70 + 30"]
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def console(command):
+    """What README.md shows below a command."""
+    return re.search(rf"^\$ {re.escape(command)}\n(.*?)^(?:\$|```)", README, re.M | re.S).group(1)
+
+
+def test_the_session_of_the_readme(tmp_path):
+    program = tmp_path / "words.py"
+    program.write_text(re.search(r"^```python\n(import sys.*?)^```$", README, re.M | re.S).group(1))
+    arguments = "GPL-2 GPL-3 nope"
+    done = subprocess.run(
+        [sys.executable, program, *arguments.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        cwd="/usr/share/common-licenses",
+    )
+    assert done.stdout == console(f"python ~/words.py {arguments}")
