@@ -56,7 +56,7 @@ def test_the_session_of_the_readme(tmp_path):
     program.write_text(re.search(r"^```python\n(import sys.*?)^```$", README, re.M | re.S).group(1))
     arguments = "GPL-2 GPL-3 nope"
     done = subprocess.run(
-        [sys.executable, program, *arguments.split()],
+        [sys.executable, "-u", program, *arguments.split()],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
