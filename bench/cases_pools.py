@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What bench/run runs of Python's pools: Tutti's Pool and executor beside the standard library's, two workers each."""
 
-from cases import rates
-from cases_python import both, case
+import os
+
+from cases import Side, rates
+from cases_python import HERE, both, case
 
 # What, as pools.py has it; how the table calls it; how many times the standard library's rate.
 POOLS = [
@@ -21,14 +23,36 @@ POOLS = [
     ("result_one", "executor, submit().result(), one CPU", 8),
 ]
 LIVES = [("fork", 2), ("forkserver", 5), ("spawn", 1)]
+PEERS = {"loky": "loky", "joblib": "joblib, loky", "mpire": "mpire", "pebble": "pebble", "multiprocess": "multiprocess",
+         "mpi": "MPIPoolExecutor", "ray": "ray", "dask": "dask.distributed"}
+AGAINST_PEERS = [("map", "Pool.map, chunksize 1"), ("apply", "Pool.apply, round trip")]
+
+
+def peer(name, what):
+    def command(setting, _number):
+        run = [setting.python, "-B", os.path.join(HERE, "python", "pool_peers.py"), name, what]
+        if name == "mpi":  # the first of three is the one that submits
+            run = [os.path.join(os.path.dirname(setting.python), "mpiexec"), "-n", "3",
+                   *run[:2], "-m", "mpi4py.futures", *run[2:]]
+        return run, 0
+    return Side(name, command)
+
+
+def with_peers(what):
+    """Ours, the standard library's, and the peers' in the same rounds."""
+    words = {"map": "map", "apply": "result"}.get(what)
+    return both("pools.py", what) + [peer(name, words) for name in PEERS if words]
+
 
 CASES = [
-    *(case(f"pool, {what}", 5, both("pools.py", what)) for what, _, _ in POOLS),
+    *(case(f"pool, {what}", 5, with_peers(what)) for what, _, _ in POOLS),
     *(case(f"pool, life, {method}", 5, both("pools.py", "life", method)) for method, _ in LIVES),
 ]
 ROWS = [
     *(rates("pools", name, f"python, pool, {what}", "tutti", "standard", "multiprocessing", need)
       for what, name, need in POOLS),
+    *(rates("pools", name, f"python, pool, {what}", "tutti", side, against, None, required=False)
+      for what, name in AGAINST_PEERS for side, against in PEERS.items()),
     *(rates("pools", f"Pool: start, one call, end, {method}", f"python, pool, life, {method}", "tutti", "standard",
             "multiprocessing", need) for method, need in LIVES),
 ]

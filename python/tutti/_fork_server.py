@@ -8,7 +8,6 @@ standard library means to preload the main module as well, and until late in 3.1
 
 from __future__ import annotations
 
-import json
 import os
 from multiprocessing import forkserver, process, spawn
 from typing import Any
@@ -66,6 +65,8 @@ class Server(forkserver.ForkServer):
 
 
 def _order() -> str:
+    import json  # not needed in each child
+
     data = spawn.get_preparation_data("")
     order = {key: data[key] for key in ("sys_argv", "init_main_from_name", "init_main_from_path") if key in data}
     return json.dumps({"arena": _tutti._arena_descriptor(None), **order})
@@ -83,6 +84,8 @@ def preload_main() -> None:
     # What multiprocessing tells the children about their server it writes into its own object.
     forkserver._forkserver.__dict__.update(_owner=None)
     server.__dict__ = forkserver._forkserver.__dict__
+    import json
+
     order = json.loads(os.environ.pop(_ORDER, "{}"))
     if "arena" in order and _join(order.pop("arena")):
         _import_main(order)
