@@ -101,6 +101,10 @@ void tutti__job_set_failure(tutti_arena *arena, struct tutti__job *job, tutti_er
 void tutti__job_read(tutti_arena *arena, uint64_t offset, tutti_result *result)
 {
 	struct tutti__job *job = tutti__job_at(arena, offset);
+	uint32_t id = tutti__enter(arena);
+	/* As one that is being freed: the pool's end leaves it alone, and a recovery gives what hangs on it to us. */
+	if (id)
+		tutti__block_set_owner(arena, offset, id);
 	tutti_view view = tutti__cargo_view(arena, &job->result);
 	bool is_text = job->err && job->result.encoding == TUTTI_RAW;
 	*result = (tutti_result){.err = (tutti_err)job->err,
@@ -120,10 +124,7 @@ void tutti_result_take(tutti_result *result, tutti_message *message)
 	*message = (tutti_message){0};
 	if (result->task == 0 || tutti__enter(result->arena) == 0)
 		return;
-	struct tutti__job *job = tutti__job_at(result->arena, result->task);
-	/* From now on it is ours alone, as one that is being freed: a recovery then gives what hangs on it to us. */
-	tutti__block_set_owner(result->arena, result->task, load_relaxed(&result->arena->local->id));
-	tutti__cargo_take(result->arena, &job->result, message);
+	tutti__cargo_take(result->arena, &tutti__job_at(result->arena, result->task)->result, message);
 	result->view = message->view;
 }
 

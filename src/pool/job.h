@@ -34,7 +34,7 @@ void tutti__job_finish(tutti_arena *arena, struct tutti__pool *pool, struct tutt
 /* Sets an outcome without a result, with a text. The status is the caller's to change. */
 void tutti__job_set_failure(tutti_arena *arena, struct tutti__job *job, tutti_err err, int32_t code, const char *text);
 
-/* Fills a result from a job that is done. The job belongs to the result from then on. */
+/* Fills a result from a job that is done. The job belongs to the result, and to this member alone, from then on. */
 void tutti__job_read(tutti_arena *arena, uint64_t offset, tutti_result *result);
 
 /* True if the job is done; for waits. `context` is a struct tutti__job. */

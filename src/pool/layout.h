@@ -34,7 +34,7 @@
  * the pool frees those only that are SHARED.
  *
  * Only the owner's process frees jobs, except a worker that completes a job whose future was
- * closed (DETACHED).
+ * closed (DETACHED). A result is its reader's alone, and not the pool's any more.
  */
 #ifndef TUTTI_POOL_LAYOUT_H
 #define TUTTI_POOL_LAYOUT_H

@@ -196,6 +196,7 @@ static void check_result(struct stage *stage, uint64_t offset)
 	bool failed = result.err == TUTTI_EFAILED && result.code == 7 && strstr(result.text, "than what fits");
 	if (!large && !echoed && !failed)
 		fail(TORN, "K6: the job is done, and its result is not what the task returned");
+	tutti_result_release(&result);
 }
 
 /* What the owner goes by when it learns of the death (settle_claim in death.c). */

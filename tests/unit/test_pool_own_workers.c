@@ -147,6 +147,37 @@ static void a_large_result_that_was_taken_outlives_it(void **state)
 	end(NULL);
 }
 
+/* A result is its reader's until it is released, and no longer the pool's. */
+static void a_result_outlives_its_pool(void **state)
+{
+	static const size_t sizes[] = {40, 1000, MEBIBYTE / 2};
+	tutti_result results[3];
+	(void)state;
+	tutti_pool *pool = open_own(1);
+	pid_t worker = hire(pool, 0, echo);
+	for (unsigned i = 0; i < 3; i++)
+		results[i] = get(submit(pool, sizes[i], (tutti_job_options){0}));
+	OK(tutti_pool_drain(pool, tutti_seconds(5)));
+	support_join_child(worker);
+	OK(tell_end(pool, 0, 0, false));
+	tutti_pool_close(pool);
+	pool = open_own(1); /* what is free is used again */
+	tutti_future *others[3];
+	for (unsigned i = 0; i < 3; i++)
+		others[i] = submit(pool, sizes[i] + 1, (tutti_job_options){0});
+	for (unsigned i = 0; i < 3; i++) {
+		expect_echo(&results[i], sizes[i]);
+		tutti_result_release(&results[i]);
+	}
+	worker = hire(pool, 0, echo);
+	for (unsigned i = 0; i < 3; i++) {
+		tutti_result result = get(others[i]);
+		expect_echo(&result, sizes[i] + 1);
+		tutti_result_release(&result);
+	}
+	end_with(pool, worker);
+}
+
 /* There is nothing left to take: no bytes of others may come instead. */
 static void a_result_is_taken_once(void **state)
 {
@@ -406,6 +437,7 @@ int main(int argc, char **argv)
 		TEST(a_worker_without_jobs_is_told_so),
 		TEST(a_failure_is_a_text_or_a_message),
 		TEST(a_large_result_that_was_taken_outlives_it),
+		TEST(a_result_outlives_its_pool),
 		TEST(a_result_is_taken_once),
 		TEST(input_and_result_keep_what_they_carry_alive),
 		TEST(a_result_that_nobody_takes_lets_go),
