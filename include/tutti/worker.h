@@ -27,7 +27,10 @@ TUTTI_API tutti_handle tutti_pool_handle(const tutti_pool *pool);
 
 TUTTI_API unsigned tutti_pool_worker_count(const tutti_pool *pool);
 
-/* Before the process of worker `index` is started: its place is made free. TUTTI_EINVAL: no such place. */
+/*
+ * Before the process of worker `index` is started: its place is made free. TUTTI_EINVAL: no such place, or the end of
+ * the process that has a job there has not been told.
+ */
 TUTTI_API tutti_err tutti_pool_worker_begin(tutti_pool *pool, unsigned index);
 
 /*
@@ -37,7 +40,10 @@ TUTTI_API tutti_err tutti_pool_worker_begin(tutti_pool *pool, unsigned index);
  */
 TUTTI_API tutti_err tutti_pool_worker_ended(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out);
 
-/* True if what it runs has run for longer than it may: kill it. Asked now and then; the first question starts the clock. */
+/*
+ * True if what it runs has run for longer than it may: kill it. Asked now and then; the first question about a run starts
+ * its clock. From true on the worker can neither finish that job nor take another: the kill costs this one alone.
+ */
 TUTTI_API bool tutti_pool_worker_overdue(tutti_pool *pool, unsigned index);
 
 /*
@@ -81,14 +87,15 @@ TUTTI_API void tutti_worker_refuse(tutti_worker *worker, const char *text);
 
 /*
  * Takes the next job. `input` is valid until the job is finished, or longer, until it is released, if this is the
- * job's last run. `*run`: 1 for the first. TUTTI_EOF: the pool takes and has no more. TUTTI_EEMPTY: none in time.
- * TUTTI_EINTR, TUTTI_EBUSY: call again.
+ * job's last run. `*run`: 1 for the first. TUTTI_EOF: the pool takes and has no more, or the worker is overdue.
+ * TUTTI_EEMPTY: none in time. TUTTI_EINTR, TUTTI_EBUSY: call again. TUTTI_EINVAL: the last one is not finished.
  */
 TUTTI_API tutti_err tutti_worker_next(tutti_worker *worker, tutti_message *input, unsigned *run, tutti_time timeout);
 
 /*
  * Finishes the job with a message. `err`: TUTTI_OK, or TUTTI_EFAILED with a code. On an error (TUTTI_ENOMEM, and
- * those of the handles) it is not finished: say that, in fewer bytes; up to 64 always have room.
+ * those of the handles) it is not finished: say that, in fewer bytes; up to 64 always have room. TUTTI_ETIMEDOUT: it
+ * has run for longer than it may, and this worker was not killed for a second: leave. TUTTI_EINVAL: there is no job.
  */
 TUTTI_API tutti_err tutti_worker_finish(tutti_worker *worker, tutti_err err, int32_t code, const tutti_view *parts,
                                         size_t count, tutti_encoding encoding, const tutti_handle *carried,

@@ -50,6 +50,9 @@
  *  45  who waits for a message does not see that the queue was shut
  *  46  who waits for an item does not see that one was given back
  *  47  who waits for a lock does not see that it is abandoned
+ *  48  a job that is done does not say that its worker was to free it
+ *  49  a dead worker's claim is cleared before its job is settled
+ *  50  a worker that is to be killed for a job is not kept from finishing it
  */
 #ifndef TUTTI_OS_SEEDED_BUG_H
 #define TUTTI_OS_SEEDED_BUG_H

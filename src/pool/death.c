@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "arena/recover.h"
+#include "os/seeded_bug.h"
 #include "pool/pool.h"
 
 enum { EARLY_DEATHS = 3 }; /* workers in a row that never became ready: it is no use to start more */
@@ -39,30 +40,49 @@ static void fail_died(tutti_pool *pool, struct tutti__job *job, const tutti_exit
 	tutti__job_finish(pool->arena, pool->shared, job);
 }
 
+/* Into the queue, once more. */
 static void put_again(tutti_pool *pool, uint64_t offset, uint32_t sequence)
 {
+	char text[256] = "the task was cancelled: its worker died while the pool was being closed";
 	uint64_t message[2] = {offset, sequence};
 	struct tutti__job *job = tutti__job_at(pool->arena, offset);
-	if (tutti_queue_put(pool->jobs, message, sizeof message, TUTTI_FOREVER) == TUTTI_OK)
+	tutti_err err = tutti_queue_put(pool->jobs, message, sizeof message, TUTTI_FOREVER);
+	if (err == TUTTI_OK || !tutti__job_move(job, sequence, TUTTI__JOB_PENDING, TUTTI__JOB_SETTLING))
 		return;
-	if (!tutti__job_move(job, sequence, TUTTI__JOB_PENDING, TUTTI__JOB_SETTLING))
-		return;
-	tutti__job_set_failure(pool->arena, job, TUTTI_ECANCELLED, 0,
-	                       "the task was cancelled: its worker died while the pool was being closed");
+	if (err == TUTTI_ESHUTDOWN)
+		err = TUTTI_ECANCELLED;
+	else
+		snprintf(text, sizeof text, "the task's worker died, and it cannot be run again: %s", tutti_last_error());
+	tutti__job_set_failure(pool->arena, job, err, 0, text);
 	tutti__job_finish(pool->arena, pool->shared, job);
 }
 
-/* What the dead worker had, by its claim. Its member is recovered by now. */
-static void settle_claim(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out)
+/* The worker died in the job's run. */
+static void settle_run(tutti_pool *pool, unsigned index, uint64_t offset, uint32_t sequence, const tutti_exit *status,
+                       bool timed_out)
 {
-	struct tutti__worker_entry *entry = &pool->shared->workers[index];
-	uint64_t offset = load_acquire(&entry->claim[0]);
-	uint32_t sequence = (uint32_t)load_acquire(&entry->claim[1]);
-	if (offset == 0)
-		return;
 	struct tutti__job *job = tutti__job_at(pool->arena, offset);
-	store_release(&entry->claim[0], 0);
-	uint64_t state = load_acquire(&job->state);
+	uint64_t state = tutti__job_move(job, sequence, TUTTI__JOB_RUNNING, TUTTI__JOB_SETTLING);
+	if (state == 0)
+		return;
+	job->pid = (int32_t)load_relaxed(&pool->shared->workers[index].pid); /* it may not have come to writing it */
+	if (job->runs == 0)
+		job->runs = 1;
+	if (job->runs > job->retries || pool->killed) {
+		fail_died(pool, job, status, timed_out || (state & TUTTI__JOB_CONDEMNED));
+		return;
+	}
+	store_release(&job->worker, 0);
+	tutti__job_move(job, sequence, TUTTI__JOB_SETTLING, TUTTI__JOB_PENDING);
+	put_again(pool, offset, sequence);
+}
+
+static void settle_job(tutti_pool *pool, unsigned index, uint64_t offset, uint32_t sequence, const tutti_exit *status,
+                       bool timed_out)
+{
+	/* The owner word first: if it is this very job that is there afterwards, it was when that word was SHARED. */
+	bool is_shared = load_acquire(tutti__block_owner(pool->arena, offset)) == TUTTI__SHARED;
+	uint64_t state = load_acquire(&tutti__job_at(pool->arena, offset)->state);
 	if (tutti__job_sequence(state) != sequence)
 		return; /* freed since */
 	if (tutti__job_status(state) == TUTTI__JOB_PENDING) {
@@ -70,18 +90,26 @@ static void settle_claim(tutti_pool *pool, unsigned index, const tutti_exit *sta
 		return;
 	}
 	if (tutti__job_runner(state) != index)
-		return; /* another worker runs it; ours had only a second message of it */
-	if (!tutti__job_move(job, sequence, TUTTI__JOB_RUNNING, TUTTI__JOB_SETTLING))
+		return; /* another worker runs or ran it; ours had only a second message of it */
+	if (tutti__job_status(state) == TUTTI__JOB_RUNNING)
+		settle_run(pool, index, offset, sequence, status, timed_out);
+	else if (tutti__job_status(state) == TUTTI__JOB_DONE && (state & TUTTI__JOB_DETACHED) && is_shared)
+		tutti__job_free(pool->arena, offset); /* it died between saying that it is done, and this */
+}
+
+/* What the dead worker had, by its claim. Its member is recovered by now. */
+static void settle_claim(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out)
+{
+	struct tutti__worker_entry *entry = &pool->shared->workers[index];
+	uint64_t offset = load_acquire(&entry->claim[0]);
+	if (offset == 0)
 		return;
-	if (job->runs == 0)
-		job->runs = 1;
-	if (job->runs > job->retries || pool->killed) {
-		fail_died(pool, job, status, timed_out);
-		return;
-	}
-	store_release(&job->worker, 0);
-	tutti__job_move(job, sequence, TUTTI__JOB_SETTLING, TUTTI__JOB_PENDING);
-	put_again(pool, offset, sequence);
+	if (TUTTI__BUG(49))
+		store_release(&entry->claim[0], 0);
+	settle_job(pool, index, offset, (uint32_t)load_acquire(&entry->claim[1]), status, timed_out);
+	/* Before the claim, so that who finds that cleared finds this changed: see is_idle() in pool.c. */
+	fetch_add_relaxed(&pool->settled, 1);
+	store_release(&entry->claim[0], 0);
 }
 
 static void count_early_death(tutti_pool *pool, bool was_ready, const tutti_exit *status)
@@ -107,34 +135,8 @@ tutti_err tutti__pool_settle(tutti_pool *pool, unsigned index, const tutti_exit 
 	if (member && !tutti__recover_if_dead(pool->arena, member))
 		return TUTTI_EBUSY;
 	settle_claim(pool, index, status, timed_out);
+	pool->workers[index].clock = (struct tutti__clock){0};
 	if (!pool->closing)
 		count_early_death(pool, ready, status);
 	return TUTTI_OK;
-}
-
-/* Of the job that the worker has, if it has one; 0: none. */
-static tutti_time timeout_of(tutti_pool *pool, const struct tutti__worker_entry *entry)
-{
-	uint64_t offset = load_acquire(&entry->claim[0]);
-	if (offset == 0)
-		return 0;
-	struct tutti__job *job = tutti__job_at(pool->arena, offset);
-	bool is_same = tutti__job_sequence(load_acquire(&job->state)) == (uint32_t)load_acquire(&entry->claim[1]);
-	return is_same ? job->timeout : 0;
-}
-
-/* `started` is 1 from the job's start, then the time at which the owner first saw that. */
-bool tutti__pool_is_overdue(tutti_pool *pool, unsigned index)
-{
-	struct tutti__worker_entry *entry = &pool->shared->workers[index];
-	uint64_t started = load_relaxed(&entry->started);
-	tutti_time timeout = started ? timeout_of(pool, entry) : 0;
-	uint64_t now = (uint64_t)tutti__os.clock_now();
-	if (timeout <= 0)
-		return false;
-	if (started == 1) {
-		cas_u64(&entry->started, 1, now);
-		return false;
-	}
-	return now - started > (uint64_t)timeout && load_acquire(&entry->claim[0]) != 0;
 }

@@ -5,6 +5,7 @@
 
 #include <tutti/worker.h> /* tutti_result_take, which the library is to export */
 
+#include "os/seeded_bug.h"
 #include "pool/job.h"
 
 tutti_err tutti__job_create(tutti_arena *arena, const struct tutti__order *order, uint64_t *offset)
@@ -18,11 +19,11 @@ tutti_err tutti__job_create(tutti_arena *arena, const struct tutti__order *order
 		tutti__block_free(arena, *offset);
 		return err;
 	}
-	job->pool = order->pool;
+	store_relaxed(&job->pool, order->pool); /* relaxed: `state` publishes it */
 	job->task = order->task;
 	job->index = order->index;
 	job->retries = order->retries;
-	job->timeout = order->timeout;
+	store_relaxed(&job->timeout, (uint64_t)order->timeout); /* the same */
 	job->result.size = 0;
 	store_relaxed(&job->worker, 0);
 	job->pid = 0;
@@ -69,11 +70,26 @@ bool tutti__job_claim(struct tutti__job *job, uint32_t sequence, uint32_t index)
 	}
 }
 
-void tutti__job_finish(tutti_arena *arena, struct tutti__pool *pool, struct tutti__job *job)
+/* COMMIT: the outcome and "done" in one store; release: makes the outcome visible. 0: it is condemned. */
+static uint64_t commit(struct tutti__job *job)
 {
-	uint32_t sequence = tutti__job_sequence(load_relaxed(&job->state));
-	/* COMMIT: the outcome and "done" in one store; release: makes the outcome visible. */
-	uint64_t old = exchange_acq_rel(&job->state, tutti__job_state(sequence, 0, TUTTI__JOB_DONE));
+	for (;;) {
+		uint64_t state = load_relaxed(&job->state); /* relaxed: only flags can change, and the CAS looks again */
+		if (unlikely(state & TUTTI__JOB_CONDEMNED))
+			return 0;
+		/* Who settles the caller's death is to know that it was the worker that had to free it. */
+		bool by_worker = tutti__job_status(state) == TUTTI__JOB_RUNNING && !TUTTI__BUG(48);
+		uint32_t kept = by_worker ? (uint32_t)state & (TUTTI__JOB_DETACHED | TUTTI__JOB_RUNNER) : 0;
+		if (cas_u64(&job->state, state, tutti__job_state(tutti__job_sequence(state), kept, TUTTI__JOB_DONE)))
+			return state;
+	}
+}
+
+bool tutti__job_finish(tutti_arena *arena, struct tutti__pool *pool, struct tutti__job *job)
+{
+	uint64_t old = commit(job);
+	if (unlikely(old == 0))
+		return false;
 	fence_after_rmw();
 	if (tutti__job_flags(old) & TUTTI__JOB_WAITERS)
 		tutti__os.futex_wake(tutti__job_futex(job), INT_MAX);
@@ -82,6 +98,7 @@ void tutti__job_finish(tutti_arena *arena, struct tutti__pool *pool, struct tutt
 	tutti__wait_stamp(&pool->done);
 	if (unlikely(load_relaxed(&pool->done.word) & 1))
 		tutti__wake_all(&pool->done);
+	return true;
 }
 
 void tutti__job_set_failure(tutti_arena *arena, struct tutti__job *job, tutti_err err, int32_t code, const char *text)

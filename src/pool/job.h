@@ -28,8 +28,11 @@ uint64_t tutti__job_move(struct tutti__job *job, uint32_t sequence, unsigned sta
 /* PENDING to RUNNING by worker number `index`; false if it is somebody else's, cancelled, or gone. */
 bool tutti__job_claim(struct tutti__job *job, uint32_t sequence, uint32_t index);
 
-/* Ends the job, whose status is the caller's to change (RUNNING as its worker, or SETTLING): wakes, frees if detached. */
-void tutti__job_finish(tutti_arena *arena, struct tutti__pool *pool, struct tutti__job *job);
+/*
+ * Ends the job, whose status is the caller's to change (RUNNING as its worker, or SETTLING): wakes, frees if detached.
+ * False, to a worker: it was condemned; nothing is changed.
+ */
+bool tutti__job_finish(tutti_arena *arena, struct tutti__pool *pool, struct tutti__job *job);
 
 /* Sets an outcome without a result, with a text. The status is the caller's to change. */
 void tutti__job_set_failure(tutti_arena *arena, struct tutti__job *job, tutti_err err, int32_t code, const char *text);

@@ -9,6 +9,7 @@
  *   PENDING -> RUNNING  by a worker, CAS: of two that hold the same message one wins, and its
  *                       index stands in the same word: after a death there is no doubt
  *   RUNNING -> DONE     by the worker, one store: result and "done" at once
+ *   RUNNING -> RUNNING, CONDEMNED  by the owner: it is to be killed for this job, which it does not finish any more
  *   PENDING -> DONE     by who cancels (err = ECANCELLED), through SETTLING
  *   RUNNING -> PENDING | DONE  by the owner after the worker's death, through SETTLING
  *
@@ -34,7 +35,10 @@
  * the pool frees those only that are SHARED.
  *
  * Only the owner's process frees jobs, except a worker that completes a job whose future was
- * closed (DETACHED). A result is its reader's alone, and not the pool's any more.
+ * closed (DETACHED). Killed before it has freed it, it leaves that word in the state of the job, with its own index:
+ * the owner frees the job when it settles the death. A result is its reader's alone, and not the pool's any more.
+ *
+ * The claim of a dead worker is cleared when its job is settled, and not before: until then it is what a drain sees.
  */
 #ifndef TUTTI_POOL_LAYOUT_H
 #define TUTTI_POOL_LAYOUT_H
@@ -53,12 +57,14 @@ enum tutti__job_status {
 	TUTTI__JOB_DONE,
 	TUTTI__JOB_STATUS_MASK = 15,
 	TUTTI__JOB_WAITERS = 16, /* somebody may sleep on the state's low half */
-	TUTTI__JOB_DETACHED = 32 /* nobody wants the result */
+	TUTTI__JOB_DETACHED = 32, /* nobody wants the result */
+	TUTTI__JOB_CONDEMNED = 64, /* RUNNING, and overdue */
+	TUTTI__JOB_RUNNER = 0xff00
 };
 
 struct tutti__job {
 	atomic_u64 state;
-	uint64_t pool; /* offset of the pool's object */
+	atomic_u64 pool; /* offset of the pool's object */
 	uint64_t task; /* hash of the task's name */
 	uint64_t index; /* place in a map's inputs */
 	atomic_u32 worker; /* id of the member that runs or ran it */
@@ -67,7 +73,7 @@ struct tutti__job {
 	uint32_t err; /* tutti_err */
 	int32_t code;
 	uint32_t retries; /* further runs after a death */
-	int64_t timeout; /* ns that a run may take; 0: any */
+	atomic_u64 timeout; /* ns that a run may take; 0: any */
 	struct tutti__cargo input, result;
 	uint64_t reserved[2];
 };
@@ -77,7 +83,7 @@ struct tutti__worker_entry {
 	alignas(64) atomic_u64 claim[2]; /* the job that it has taken, or is about to take; [0] == 0: none */
 	atomic_u32 member; /* 0 until it has joined */
 	atomic_u32 ready; /* its initializer has run */
-	atomic_u64 started; /* clock time at which the current job started; 0: none */
+	atomic_u32 pid;
 };
 
 struct tutti__pool {
@@ -104,7 +110,6 @@ static inline void tutti__worker_entry_clear(struct tutti__worker_entry *entry)
 {
 	store_relaxed(&entry->member, 0);
 	store_relaxed(&entry->ready, 0);
-	store_relaxed(&entry->started, 0);
 }
 
 static inline unsigned tutti__job_status(uint64_t state) { return (unsigned)(state & TUTTI__JOB_STATUS_MASK); }
@@ -113,7 +118,12 @@ static inline uint64_t tutti__job_state(uint32_t sequence, uint32_t flags, unsig
 {
 	return (uint64_t)sequence << 32 | flags | status;
 }
-static inline uint32_t tutti__job_runner(uint64_t state) { return (uint32_t)(state >> 8) & 0xff; }
+static inline uint32_t tutti__job_runner(uint64_t state) { return (uint32_t)(state & TUTTI__JOB_RUNNER) >> 8; }
+static inline bool tutti__job_is_run_by(uint64_t state, uint32_t sequence, uint32_t index)
+{
+	return tutti__job_sequence(state) == sequence && tutti__job_status(state) == TUTTI__JOB_RUNNING &&
+	       tutti__job_runner(state) == index;
+}
 static inline uint32_t tutti__job_flags(uint64_t state)
 {
 	return (uint32_t)state & (TUTTI__JOB_WAITERS | TUTTI__JOB_DETACHED);

@@ -19,9 +19,17 @@ static tutti_err check_index(const tutti_pool *pool, unsigned index)
 tutti_err tutti_pool_worker_begin(tutti_pool *pool, unsigned index)
 {
 	tutti_err err = check_index(pool, index);
-	if (!err)
-		tutti__worker_entry_clear(&pool->shared->workers[index]);
-	return err;
+	if (err)
+		return err;
+	struct tutti__worker_entry *entry = &pool->shared->workers[index];
+	if (load_acquire(&entry->claim[0]))
+		return tutti__fail(
+			TUTTI_EINVAL,
+			"worker %u of pool \"%s\" still has a task. When its process has ended, tell the pool first: "
+			"tutti_pool_worker_ended().",
+			index, pool->shared->object.name);
+	tutti__worker_entry_clear(entry);
+	return TUTTI_OK;
 }
 
 tutti_err tutti_pool_worker_ended(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out)

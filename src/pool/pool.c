@@ -23,7 +23,6 @@ static tutti_err start_worker(tutti_pool *pool, unsigned index)
 	struct tutti__worker_input input = {tutti__reference_handle(&pool->reference), index};
 	snprintf(name, sizeof name, "%.28s-%u", pool->shared->object.name, index);
 	tutti__worker_entry_clear(entry);
-	pool->workers[index].timed_out = false;
 	return tutti_process_start(&pool->workers[index].process, tutti__worker_task,
 	                           &(tutti_process_options){.arena = pool->arena,
 	                                                    .name = name,
@@ -46,7 +45,7 @@ tutti_err tutti__pool_check(tutti_pool *pool)
 static void replace(tutti_pool *pool, unsigned index, const tutti_exit *status)
 {
 	struct tutti__worker *worker = &pool->workers[index];
-	if (tutti__pool_settle(pool, index, status, worker->timed_out) != TUTTI_OK)
+	if (tutti__pool_settle(pool, index, status, false) != TUTTI_OK)
 		return; /* at the next look */
 	tutti_process_close(worker->process);
 	worker->process = NULL;
@@ -54,14 +53,6 @@ static void replace(tutti_pool *pool, unsigned index, const tutti_exit *status)
 		return;
 	if (load_acquire(&pool->shared->broken) == 0 && start_worker(pool, index) != TUTTI_OK)
 		tutti__pool_break(pool->shared, tutti_last_error());
-}
-
-static void end_if_overdue(tutti_pool *pool, unsigned index)
-{
-	if (!tutti__pool_is_overdue(pool, index))
-		return;
-	pool->workers[index].timed_out = true;
-	tutti_process_kill(pool->workers[index].process);
 }
 
 /* With the mutex. */
@@ -73,10 +64,10 @@ static void tend(tutti_pool *pool)
 			continue;
 		if (tutti__process_poll(pool->workers[i].process, &status))
 			replace(pool, i, &status);
-		else
-			end_if_overdue(pool, i);
+		else if (tutti__pool_is_overdue(pool, i))
+			tutti_process_kill(pool->workers[i].process);
 	}
-	pool->last_tend = tutti__os.clock_now();
+	store_relaxed(&pool->last_tend, (uint64_t)tutti__os.clock_now()); /* relaxed: a hint */
 }
 
 void tutti__pool_tend(tutti_pool *pool)
@@ -89,7 +80,7 @@ void tutti__pool_tend(tutti_pool *pool)
 
 void tutti__pool_tend_now_and_then(tutti_pool *pool)
 {
-	if (tutti__os.clock_now() - pool->last_tend > TEND_INTERVAL)
+	if (tutti__os.clock_now() - (int64_t)load_relaxed(&pool->last_tend) > TEND_INTERVAL)
 		tutti__pool_tend(pool);
 }
 
@@ -167,7 +158,8 @@ tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64
 		err = tutti__job_create(pool->arena, order, job);
 	if (err)
 		return err;
-	uint64_t message[2] = {*job, tutti__job_sequence(load_relaxed(&tutti__job_at(pool->arena, *job)->state))};
+	uint32_t sequence = tutti__job_sequence(load_relaxed(&tutti__job_at(pool->arena, *job)->state));
+	uint64_t message[2] = {*job, sequence};
 	err = tutti_queue_put(pool->jobs, message, sizeof message, TUTTI_FOREVER);
 	if (err)
 		tutti__job_free(pool->arena, *job);
@@ -282,12 +274,15 @@ static tutti_err create_shared(tutti_pool *pool, const tutti_pool_options *optio
 	return set_initializer(pool, options);
 }
 
+static tutti_err make_places(tutti_pool *pool)
+{
+	pool->workers = calloc(pool->shared->worker_count, sizeof *pool->workers);
+	return pool->workers ? TUTTI_OK : tutti__fail(TUTTI_ENOMEM, "no memory for %u workers", pool->shared->worker_count);
+}
+
 static tutti_err start_workers(tutti_pool *pool)
 {
 	tutti_err err = TUTTI_OK;
-	pool->workers = calloc(pool->shared->worker_count, sizeof *pool->workers);
-	if (!pool->workers)
-		return tutti__fail(TUTTI_ENOMEM, "no memory for %u workers", pool->shared->worker_count);
 	for (unsigned i = 0; i < pool->shared->worker_count && !err; i++)
 		err = start_worker(pool, i);
 	return err;
@@ -319,6 +314,8 @@ tutti_err tutti_pool_open(tutti_pool **result, const tutti_pool_options *options
 		err = tutti_queue_open(&pool->jobs, &(tutti_queue_options){.arena = pool->arena, .name = options->name});
 	if (!err)
 		err = create_shared(pool, options);
+	if (!err)
+		err = make_places(pool);
 	if (!err && !options->own_workers)
 		err = start_workers(pool);
 	if (err)
@@ -356,8 +353,10 @@ static void cancel_leftover(tutti_arena *arena, enum tutti__kind_number kind, ui
                             void *context)
 {
 	tutti_pool *pool = context;
+	if (kind != TUTTI__KIND_TASK || owner != TUTTI__SHARED)
+		return;
 	struct tutti__job *job = tutti__job_at(arena, offset);
-	if (kind == TUTTI__KIND_TASK && owner == TUTTI__SHARED && job->pool == pool->reference.offset)
+	if (load_relaxed(&job->pool) == pool->reference.offset)
 		tutti__pool_cancel(pool, offset, "the task was cancelled: its pool was closed before it started");
 }
 
@@ -391,16 +390,20 @@ tutti_err tutti_pool_kill(tutti_pool *pool)
 	return err;
 }
 
-/* Nothing waits and nobody has anything. The queue first: a job's claim is noted before it leaves the queue. */
+/*
+ * Nothing waits and nobody has anything. The queue first: a job's claim is noted before it leaves the queue. The way
+ * back, from the claim of a dead worker into the queue, is counted: who went it meanwhile was perhaps not seen.
+ */
 static bool is_idle(void *context)
 {
 	tutti_pool *pool = context;
+	uint32_t settled = load_acquire(&pool->settled);
 	if (tutti_queue_size(pool->jobs) > 0)
 		return false;
 	for (unsigned i = 0; i < pool->shared->worker_count; i++)
 		if (load_acquire(&pool->shared->workers[i].claim[0]))
 			return false;
-	return true;
+	return load_acquire(&pool->settled) == settled;
 }
 
 tutti_err tutti_pool_drain(tutti_pool *pool, tutti_time timeout)
@@ -422,7 +425,7 @@ int tutti_pool_worker(tutti_pool *pool, unsigned index)
 {
 	int pid = 0;
 	tutti__mutex_lock(&pool->mutex);
-	if (pool->workers && index < pool->shared->worker_count && pool->workers[index].process)
+	if (index < pool->shared->worker_count && pool->workers[index].process)
 		pid = tutti_process_pid(pool->workers[index].process);
 	pthread_mutex_unlock(&pool->mutex);
 	return pid;
@@ -431,7 +434,7 @@ int tutti_pool_worker(tutti_pool *pool, unsigned index)
 static void free_jobs(tutti_arena *arena, enum tutti__kind_number kind, uint64_t offset, uint32_t owner, void *context)
 {
 	uint64_t pool = *(uint64_t *)context;
-	if (kind == TUTTI__KIND_TASK && owner == TUTTI__SHARED && tutti__job_at(arena, offset)->pool == pool)
+	if (kind == TUTTI__KIND_TASK && owner == TUTTI__SHARED && load_relaxed(&tutti__job_at(arena, offset)->pool) == pool)
 		tutti__job_free(arena, offset);
 }
 

@@ -8,10 +8,17 @@
 #include "pool/job.h"
 #include "process/process.h"
 
+/* When the owner first saw a worker run a job. */
+struct tutti__clock {
+	uint64_t job; /* offset; 0: it runs none */
+	uint32_t sequence;
+	int64_t since;
+};
+
 /* The owner's private side of one worker. */
 struct tutti__worker {
-	tutti_process *process; /* NULL while it is being replaced */
-	bool timed_out; /* killed by us because its task ran too long */
+	tutti_process *process; /* NULL while it is being replaced, and in a pool of own workers */
+	struct tutti__clock clock;
 };
 
 struct tutti_pool {
@@ -27,8 +34,9 @@ struct tutti_pool {
 	unsigned early_deaths; /* workers that ended before they were ready, one after the other */
 	bool closing; /* the ended are not replaced */
 	bool killed;
-	int64_t last_tend;
+	atomic_u64 last_tend; /* clock time */
 	struct tutti__patience patience;
+	atomic_u32 settled; /* claims of the dead */
 	atomic_u32 wakes; /* calls of tutti_pool_wake */
 	atomic_u32 users; /* the pool's handle, its open futures and streams */
 };
@@ -56,11 +64,11 @@ tutti_err tutti__pool_wait(tutti_pool *pool, bool (*is_ready)(void *context), vo
 
 /*
  * The process of worker `index` has ended: what it had is run again or fails, and its place is free. TUTTI_EBUSY: not
- * yet, its death is being recovered. With the mutex. `timed_out`: it was killed for tutti__pool_is_overdue().
+ * yet, its death is being recovered. With the mutex. `timed_out`: so the caller says; that its job was condemned is known.
  */
 tutti_err tutti__pool_settle(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out);
 
-/* True if the worker's job has run for longer than it may. With the mutex. */
+/* overdue.c: true if the worker's job has run for longer than it may; now it cannot finish it. With the mutex. */
 bool tutti__pool_is_overdue(tutti_pool *pool, unsigned index);
 
 /*

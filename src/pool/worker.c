@@ -6,6 +6,7 @@
  * Its entry in the pool always names the job that it has (claim), so that whatever
  * instruction it is killed at, the owner knows whom to run again.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct tutti_worker {
 	int32_t pid;
 	tutti_queue *jobs;
 	struct tutti__job *job; /* the one that it runs, or NULL */
+	int64_t stands_by_until; /* condemned: waits for its end so long; 0: it has not met that yet */
 };
 
 /* ---- one job after the other ---- */
@@ -41,14 +43,23 @@ static struct tutti__job *claim_job(tutti_worker *worker, const uint64_t message
 	}
 	store_release(&job->worker, worker->member);
 	job->pid = worker->pid;
-	store_relaxed(&worker->entry->started, 1); /* the owner reads the clock when it first sees it: a job pays nothing */
 	return job;
+}
+
+/* Its time was over before it was finished: what the owner kills it for stays its job, and it takes no other. */
+static bool is_condemned(const tutti_worker *worker)
+{
+	return load_acquire(&worker->job->state) & TUTTI__JOB_CONDEMNED;
 }
 
 /* TUTTI_OK: worker->job runs. Else as tutti_worker_next(). */
 static tutti_err take_job(tutti_worker *worker, tutti_time timeout)
 {
 	uint64_t message[2];
+	if (unlikely(worker->job))
+		return is_condemned(worker)
+		           ? tutti__fail(TUTTI_EOF, "this worker's task ran longer than it may: there is no other for it.")
+		           : tutti__fail(TUTTI_EINVAL, "this worker has a job. Finish it before the next one.");
 	do {
 		tutti_err err = tutti__queue_claim(worker->jobs, message, worker->entry->claim, timeout);
 		if (err)
@@ -58,13 +69,29 @@ static tutti_err take_job(tutti_worker *worker, tutti_time timeout)
 	return TUTTI_OK;
 }
 
-/* Its outcome is set. */
-static void finish_job(tutti_worker *worker)
+enum { STAND_BY = 1000000000 /* ns */ };
+
+/* The owner is about to kill it. One that has second thoughts, or was killed itself, is not waited for for ever. */
+static tutti_err stand_by(tutti_worker *worker)
 {
-	tutti__job_finish(worker->arena, worker->shared, worker->job);
+	atomic_u32 nobody_wakes = 0;
+	if (worker->stands_by_until == 0)
+		worker->stands_by_until = tutti__deadline(STAND_BY);
+	while (tutti__os.clock_now() < worker->stands_by_until &&
+	       tutti__os.futex_wait(&nobody_wakes, 0, worker->stands_by_until) != ETIMEDOUT)
+		;
+	return tutti__fail(TUTTI_ETIMEDOUT, "the task ran longer than it may, and this worker is to be killed for that. It "
+	                                    "is not finished. Leave.");
+}
+
+/* Its outcome is set. TUTTI_ETIMEDOUT: it is not done, and never will be by this worker. */
+static tutti_err finish_job(tutti_worker *worker)
+{
+	if (unlikely(!tutti__job_finish(worker->arena, worker->shared, worker->job)))
+		return stand_by(worker);
 	worker->job = NULL;
-	store_relaxed(&worker->entry->started, 0);
 	store_release(&worker->entry->claim[0], 0);
+	return TUTTI_OK;
 }
 
 /* ---- tasks in C ---- */
@@ -174,6 +201,7 @@ static tutti_err open_place(tutti_worker *worker, tutti_handle pool, unsigned in
 	worker->member = load_relaxed(&worker->arena->local->id);
 	worker->pid = (int32_t)getpid();
 	worker->entry = &worker->shared->workers[index];
+	store_relaxed(&worker->entry->pid, (uint32_t)worker->pid);
 	err = tutti_queue_at(&worker->jobs, worker->arena, worker->shared->jobs);
 	if (!err)
 		store_release(&worker->entry->member, worker->member);
@@ -255,13 +283,16 @@ tutti_err tutti_worker_finish(tutti_worker *worker, tutti_err err, int32_t code,
                               tutti_encoding encoding, const tutti_handle *carried, size_t carried_count)
 {
 	struct tutti__lading lading = {parts, count, (uint32_t)encoding, carried, carried_count};
+	if (!worker->job)
+		return tutti__fail(TUTTI_EINVAL, "this worker has no job to finish. Take one first.");
+	if (unlikely(is_condemned(worker)))
+		return stand_by(worker);
 	tutti_err loaded = tutti__cargo_load(worker->arena, &worker->job->result, &lading);
 	if (loaded)
 		return loaded;
 	worker->job->err = (uint32_t)err;
 	worker->job->code = code;
-	finish_job(worker);
-	return TUTTI_OK;
+	return finish_job(worker);
 }
 
 tutti_err tutti_worker_published(tutti_worker *worker, uint32_t number, tutti_view *bytes)

@@ -116,9 +116,9 @@ static void run_table(const struct operation *table)
 
 static const struct operation *find_operation(const char *name)
 {
-	const struct operation *tables[] = {lock_operations,  sync_operations,    condition_operations, barrier_operations,
-	                                    queue_operations, channel_operations, pipe_operations,      poll_operations,
-	                                    arena_operations, pool_operations,    own_worker_operations};
+	const struct operation *tables[] = {lock_operations,  sync_operations,    condition_operations,  barrier_operations,
+	                                    queue_operations, channel_operations, pipe_operations,       poll_operations,
+	                                    arena_operations, pool_operations,    own_worker_operations, settle_operations};
 	for (unsigned i = 0; i < sizeof tables / sizeof tables[0]; i++)
 		for (const struct operation *operation = tables[i]; operation->name; operation++)
 			if (strcmp(operation->name, name) == 0)
@@ -190,6 +190,7 @@ static void run_all(void)
 		run_table(arena_operations);
 		run_table(pool_operations);
 		run_table(own_worker_operations);
+		run_table(settle_operations);
 		run_table(condition_operations);
 		run_table(barrier_operations);
 		run_table(sleep_operations);

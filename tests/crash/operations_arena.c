@@ -217,5 +217,6 @@ const char *const corpses[] = {"lock acquire",
                                "barrier wait, alone, an action",
                                "barrier wait, last of two",
                                "own worker: a handle there and back, its last run",
+                               "own worker: the last run of what nobody waits for, a handle",
                                "publish",
                                NULL};

@@ -70,8 +70,8 @@ static void check_outcome(struct stage *stage)
 		fail(TORN, "K6: the job ends with %s: %s", tutti_error_name(result.err), result.text);
 	if (board->has_returned && failed)
 		fail(LOST, "K6: the job was finished, and fails by the death of its worker");
-	if (failed && !strstr(result.text, "SIGKILL"))
-		fail(TORN, "K6: the text of a death is: %s", result.text);
+	if (failed && (!strstr(result.text, "SIGKILL") || result.pid == 0))
+		fail(TORN, "K6: the text of a death is: %s (pid %d)", result.text, result.pid);
 	tutti_result_take(&result, &message);
 	if (!failed)
 		errand_check_result(stage, &message);

@@ -113,7 +113,7 @@ struct stage {
 /* The operations, by what they are about; each table ends with an operation without a name. */
 extern const struct operation lock_operations[], sync_operations[], queue_operations[], channel_operations[],
 	pipe_operations[], poll_operations[], arena_operations[], pool_operations[], own_worker_operations[],
-	condition_operations[], barrier_operations[], sleep_operations[];
+	settle_operations[], condition_operations[], barrier_operations[], sleep_operations[];
 
 /* The recovery of somebody else, and the operations in which those others died. */
 extern const struct operation recovery;
