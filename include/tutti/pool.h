@@ -9,7 +9,8 @@
  * Deaths are noticed, and workers replaced, while some thread of the owner is in a
  * call on the pool, its futures or its streams.
  *
- * Threads: any; a stream by one thread at a time. Fork: a child must not use the
+ * Threads: any; a stream by one thread at a time. Calls that are under way when
+ * another thread closes the pool come to their end. Fork: a child must not use the
  * parent's pool. Signals: not in handlers. Kill: workers end when the process that
  * opened the pool is killed.
  */
@@ -94,7 +95,10 @@ TUTTI_API tutti_err tutti_pool_open(tutti_pool **pool, const tutti_pool_options 
 /* Cancels what has not started, lets running tasks end, ends the workers and reaps them. NULL is fine. */
 TUTTI_API void tutti_pool_close(tutti_pool *pool);
 
-/* Runs what was submitted, up to `timeout`, and takes no more. TUTTI_ETIMEDOUT, TUTTI_EINTR. Close it afterwards. */
+/*
+ * Runs what was submitted, up to `timeout`, and takes no more. TUTTI_ETIMEDOUT, TUTTI_EINTR. TUTTI_ESHUTDOWN: another
+ * thread has closed it meanwhile. Close it afterwards.
+ */
 TUTTI_API tutti_err tutti_pool_drain(tutti_pool *pool, tutti_time timeout);
 
 /* Cancels what has not started; the pool goes on. */

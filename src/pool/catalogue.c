@@ -25,6 +25,9 @@ tutti_err tutti_pool_publish(tutti_pool *pool, tutti_view bytes, uint32_t *numbe
 	tutti_err err = TUTTI_OK;
 	if (tutti__use(&pool->reference, &err) == 0)
 		return err;
+	if (tutti__pool_is_closed(pool))
+		return tutti__pool_fail_closed(pool);
+	tutti__pool_hold(pool);
 	tutti__mutex_lock(&pool->mutex);
 	*number = load_relaxed(&pool->shared->catalogue_count);
 	err = *number < TUTTI__CATALOGUE_MAX
@@ -33,6 +36,7 @@ tutti_err tutti_pool_publish(tutti_pool *pool, tutti_view bytes, uint32_t *numbe
 	                        "pool \"%s\" has published %d things, and no room for more. Send it with each job.",
 	                        pool->shared->object.name, TUTTI__CATALOGUE_MAX);
 	pthread_mutex_unlock(&pool->mutex);
+	tutti__pool_release(pool);
 	return err;
 }
 

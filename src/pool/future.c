@@ -6,6 +6,7 @@
 struct tutti_future {
 	tutti_pool *pool;
 	atomic_u64 job; /* 0: its result was taken, perhaps by another thread while we wait */
+	uint32_t sequence; /* of that job: its block may be another's by now */
 };
 
 tutti_err tutti__future_order(tutti_pool *pool, tutti_future **result, struct tutti__order *order)
@@ -15,13 +16,15 @@ tutti_err tutti__future_order(tutti_pool *pool, tutti_future **result, struct tu
 		return tutti__fail(TUTTI_ENOMEM, "no memory for a future");
 	future->pool = pool;
 	uint64_t job;
+	tutti__pool_hold(pool);
 	tutti_err err = tutti__pool_order(pool, order, &job);
 	if (err) {
+		tutti__pool_release(pool);
 		free(future);
 		return err;
 	}
+	future->sequence = tutti__job_sequence(load_relaxed(&tutti__job_at(pool->arena, job)->state));
 	store_relaxed(&future->job, job);
-	tutti__pool_hold(pool);
 	*result = future;
 	return TUTTI_OK;
 }
@@ -86,10 +89,12 @@ static bool was_woken(const struct choice *choice)
 
 void tutti_pool_wake(tutti_pool *pool)
 {
+	tutti__pool_hold(pool);
 	/* The waiter's side: mark, full barrier, look at the count. */
 	atomic_fetch_add_explicit(&pool->wakes, 1, memory_order_acq_rel);
 	fence_after_rmw();
 	tutti__wake_all(&pool->shared->done);
+	tutti__pool_release(pool);
 }
 
 static bool find_done(struct choice *choice, size_t limit)
@@ -163,7 +168,7 @@ bool tutti_future_has_started(const tutti_future *future)
 tutti_err tutti_future_cancel(tutti_future *future)
 {
 	uint64_t job = load_relaxed(&future->job);
-	if (job && tutti__pool_cancel(future->pool, job, "the task was cancelled before it started"))
+	if (job && tutti__pool_cancel(future->pool, job, future->sequence, "the task was cancelled before it started"))
 		return TUTTI_OK;
 	return tutti__fail(TUTTI_EBUSY, "the task has started and cannot be cancelled any more.");
 }

@@ -37,19 +37,25 @@ tutti_err tutti_pool_worker_ended(tutti_pool *pool, unsigned index, const tutti_
 	tutti_err err = check_index(pool, index);
 	if (err)
 		return err;
+	tutti__pool_hold(pool);
 	tutti__mutex_lock(&pool->mutex);
 	err = tutti__pool_settle(pool, index, status, timed_out);
 	pthread_mutex_unlock(&pool->mutex);
-	return err ? err : tutti__pool_check(pool);
+	if (!err)
+		err = tutti__pool_check(pool);
+	tutti__pool_release(pool);
+	return err;
 }
 
 bool tutti_pool_worker_overdue(tutti_pool *pool, unsigned index)
 {
 	if (check_index(pool, index))
 		return false;
+	tutti__pool_hold(pool);
 	tutti__mutex_lock(&pool->mutex);
 	bool overdue = tutti__pool_is_overdue(pool, index);
 	pthread_mutex_unlock(&pool->mutex);
+	tutti__pool_release(pool);
 	return overdue;
 }
 

@@ -150,6 +150,15 @@ tutti_err tutti__pool_find_task(const char *task, uint64_t *hash)
 	return TUTTI_OK;
 }
 
+/* A job that did not get into the queue. Who closes the pool at this moment may be at cancelling it. */
+static void take_back(tutti_pool *pool, uint64_t offset, uint32_t sequence)
+{
+	if (tutti__job_move(tutti__job_at(pool->arena, offset), sequence, TUTTI__JOB_PENDING, TUTTI__JOB_SETTLING))
+		tutti__job_free(pool->arena, offset);
+	else
+		tutti__pool_drop(pool, offset);
+}
+
 tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64_t *job)
 {
 	tutti_err err = tutti__pool_check(pool);
@@ -162,7 +171,7 @@ tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64
 	uint64_t message[2] = {*job, sequence};
 	err = tutti_queue_put(pool->jobs, message, sizeof message, TUTTI_FOREVER);
 	if (err)
-		tutti__job_free(pool->arena, *job);
+		take_back(pool, *job, sequence);
 	return err;
 }
 
@@ -172,10 +181,9 @@ tutti_err tutti__pool_submit(tutti_pool *pool, uint64_t task, tutti_view input, 
 	return tutti__pool_order(pool, &order, job);
 }
 
-bool tutti__pool_cancel(tutti_pool *pool, uint64_t offset, const char *text)
+bool tutti__pool_cancel(tutti_pool *pool, uint64_t offset, uint32_t sequence, const char *text)
 {
 	struct tutti__job *job = tutti__job_at(pool->arena, offset);
-	uint32_t sequence = tutti__job_sequence(load_acquire(&job->state));
 	if (!tutti__job_move(job, sequence, TUTTI__JOB_PENDING, TUTTI__JOB_SETTLING))
 		return false;
 	tutti__job_set_failure(pool->arena, job, TUTTI_ECANCELLED, 0, text);
@@ -209,6 +217,11 @@ void tutti__pool_release(tutti_pool *pool)
 	pthread_mutex_destroy(&pool->mutex);
 	free(pool->workers);
 	free(pool);
+}
+
+tutti_err tutti__pool_fail_closed(const tutti_pool *pool)
+{
+	return tutti__fail(TUTTI_ESHUTDOWN, "pool \"%s\" was closed meanwhile.", pool->shared->object.name);
 }
 
 static unsigned worker_count(const tutti_pool_options *options)
@@ -324,14 +337,15 @@ tutti_err tutti_pool_open(tutti_pool **result, const tutti_pool_options *options
 	return TUTTI_OK;
 }
 
+static const char closed_text[] = "the task was cancelled: its pool was closed before it started";
+
 void tutti_pool_cancel_waiting(tutti_pool *pool)
 {
 	uint64_t message[2];
-	while (tutti_queue_get_into(pool->jobs, message, sizeof message, NULL, TUTTI_NOW) == TUTTI_OK) {
-		struct tutti__job *job = tutti__job_at(pool->arena, message[0]);
-		if (tutti__job_sequence(load_acquire(&job->state)) == (uint32_t)message[1])
-			tutti__pool_cancel(pool, message[0], "the task was cancelled: its pool was closed before it started");
-	}
+	tutti__pool_hold(pool);
+	while (tutti_queue_get_into(pool->jobs, message, sizeof message, NULL, TUTTI_NOW) == TUTTI_OK)
+		tutti__pool_cancel(pool, message[0], (uint32_t)message[1], closed_text);
+	tutti__pool_release(pool);
 }
 
 /* Ends every worker: those that are idle or become so by the shutdown; waits for them. */
@@ -356,13 +370,15 @@ static void cancel_leftover(tutti_arena *arena, enum tutti__kind_number kind, ui
 	if (kind != TUTTI__KIND_TASK || owner != TUTTI__SHARED)
 		return;
 	struct tutti__job *job = tutti__job_at(arena, offset);
+	/* The sequence first: a block that is another pool's by now has another one. */
+	uint32_t sequence = tutti__job_sequence(load_acquire(&job->state));
 	if (load_relaxed(&job->pool) == pool->reference.offset)
-		tutti__pool_cancel(pool, offset, "the task was cancelled: its pool was closed before it started");
+		tutti__pool_cancel(pool, offset, sequence, closed_text);
 }
 
 void tutti_pool_close(tutti_pool *pool)
 {
-	if (!pool)
+	if (!pool || exchange_acq_rel(&pool->closed, 1))
 		return;
 	if (pool->jobs && pool->shared) {
 		tutti_pool_cancel_waiting(pool);
@@ -377,6 +393,7 @@ void tutti_pool_close(tutti_pool *pool)
 
 tutti_err tutti_pool_kill(tutti_pool *pool)
 {
+	tutti__pool_hold(pool);
 	tutti_err err = tutti_queue_shutdown(pool->jobs);
 	tutti_pool_cancel_waiting(pool);
 	tutti__mutex_lock(&pool->mutex);
@@ -387,6 +404,7 @@ tutti_err tutti_pool_kill(tutti_pool *pool)
 			tutti_process_kill(pool->workers[i].process);
 	pthread_mutex_unlock(&pool->mutex);
 	end_workers(pool);
+	tutti__pool_release(pool);
 	return err;
 }
 
@@ -394,9 +412,8 @@ tutti_err tutti_pool_kill(tutti_pool *pool)
  * Nothing waits and nobody has anything. The queue first: a job's claim is noted before it leaves the queue. The way
  * back, from the claim of a dead worker into the queue, is counted: who went it meanwhile was perhaps not seen.
  */
-static bool is_idle(void *context)
+static bool is_idle(const tutti_pool *pool)
 {
-	tutti_pool *pool = context;
 	uint32_t settled = load_acquire(&pool->settled);
 	if (tutti_queue_size(pool->jobs) > 0)
 		return false;
@@ -406,28 +423,42 @@ static bool is_idle(void *context)
 	return load_acquire(&pool->settled) == settled;
 }
 
-tutti_err tutti_pool_drain(tutti_pool *pool, tutti_time timeout)
+static bool is_drained(void *context) { return tutti__pool_is_closed(context) || is_idle(context); }
+
+static tutti_err drain(tutti_pool *pool, tutti_time timeout)
 {
 	int64_t deadline = tutti__deadline(timeout);
 	tutti_err err = tutti__pool_check(pool);
-	while (!err && !is_idle(pool)) {
+	while (!err && !is_drained(pool)) {
 		/* The last claim is cleared after the last wake: look often. */
-		err = tutti__pool_wait(pool, is_idle, pool, NULL, deadline, tutti_ms(5));
+		err = tutti__pool_wait(pool, is_drained, pool, NULL, deadline, tutti_ms(5));
 		if (err == TUTTI_ETIMEDOUT)
 			return tutti__fail(err, "pool \"%s\" still has tasks.", pool->shared->object.name);
 		if (!err)
 			err = tutti__pool_check(pool);
 	}
+	if (!err && tutti__pool_is_closed(pool))
+		return tutti__pool_fail_closed(pool);
 	return err ? err : tutti_queue_shutdown(pool->jobs);
+}
+
+tutti_err tutti_pool_drain(tutti_pool *pool, tutti_time timeout)
+{
+	tutti__pool_hold(pool);
+	tutti_err err = drain(pool, timeout);
+	tutti__pool_release(pool);
+	return err;
 }
 
 int tutti_pool_worker(tutti_pool *pool, unsigned index)
 {
 	int pid = 0;
+	tutti__pool_hold(pool);
 	tutti__mutex_lock(&pool->mutex);
 	if (index < pool->shared->worker_count && pool->workers[index].process)
 		pid = tutti_process_pid(pool->workers[index].process);
 	pthread_mutex_unlock(&pool->mutex);
+	tutti__pool_release(pool);
 	return pid;
 }
 

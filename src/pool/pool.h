@@ -38,7 +38,8 @@ struct tutti_pool {
 	struct tutti__patience patience;
 	atomic_u32 settled; /* claims of the dead */
 	atomic_u32 wakes; /* calls of tutti_pool_wake */
-	atomic_u32 users; /* the pool's handle, its open futures and streams */
+	atomic_u32 users; /* the pool's handle, its open futures and streams, calls that are under way */
+	atomic_u32 closed; /* the handle was given back */
 };
 
 /* What a pool's worker is told when it starts. */
@@ -103,14 +104,18 @@ tutti_err tutti__pool_submit(tutti_pool *pool, uint64_t task, tutti_view input, 
 /* The task's hash, if this program has it. */
 tutti_err tutti__pool_find_task(const char *task, uint64_t *hash);
 
-/* Cancels a job that has not started; false if it has. */
-bool tutti__pool_cancel(tutti_pool *pool, uint64_t offset, const char *text);
+/* Cancels a job that has not started; false if it has, or if it is another one by now. */
+bool tutti__pool_cancel(tutti_pool *pool, uint64_t offset, uint32_t sequence, const char *text);
 
 /* The caller has no further use for this job: frees it now, or when it is done. */
 void tutti__pool_drop(tutti_pool *pool, uint64_t offset);
 
+/* The handle stays as long as somebody holds it. Each call that may be under way when another thread closes it does. */
 void tutti__pool_hold(tutti_pool *pool);
 void tutti__pool_release(tutti_pool *pool);
+static inline bool tutti__pool_is_closed(const tutti_pool *pool) { return load_acquire(&pool->closed); }
+/* TUTTI_ESHUTDOWN. */
+tutti_err tutti__pool_fail_closed(const tutti_pool *pool);
 
 /* catalogue.c: the dead may have been about to add something, which is swept: then no place names it any more. */
 void tutti__catalogue_recover(tutti_arena *arena, struct tutti__pool *pool, uint32_t dead);

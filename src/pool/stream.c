@@ -200,8 +200,10 @@ void tutti_stream_close(tutti_stream *stream)
 		return;
 	tutti_pool *pool = stream->pool;
 	for (size_t i = 0; i < stream->count; i++) {
-		tutti__pool_cancel(pool, *job_slot(stream, i), "the task was cancelled: its stream was closed");
-		tutti__pool_drop(pool, *job_slot(stream, i));
+		uint64_t job = *job_slot(stream, i);
+		uint32_t sequence = tutti__job_sequence(load_relaxed(&tutti__job_at(pool->arena, job)->state)); /* it is ours */
+		tutti__pool_cancel(pool, job, sequence, "the task was cancelled: its stream was closed");
+		tutti__pool_drop(pool, job);
 	}
 	tutti__pool_release(pool);
 	free(stream->jobs);

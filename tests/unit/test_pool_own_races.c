@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "pool/pool.h"
@@ -239,6 +240,106 @@ static void a_drain_waits_for_what_is_run_again(void **state)
 	end(NULL);
 }
 
+/* --- closed beside other calls ------------------------------------------------------------------------------------ */
+
+struct drainer {
+	tutti_pool *pool;
+	atomic_u32 thread; /* id, when it begins */
+	tutti_err err;
+};
+
+static void *drain_apart(void *context)
+{
+	struct drainer *drainer = context;
+	store_release(&drainer->thread, (uint32_t)syscall(SYS_gettid));
+	drainer->err = tutti_pool_drain(drainer->pool, tutti_seconds(10));
+	return NULL;
+}
+
+/* Who waits in it for its end is told; the handle is there until that thread has left. */
+static void closing_ends_a_drain_in_another_thread(void **state)
+{
+	(void)state;
+	running = support_shared(sizeof *running);
+	tutti_pool *pool = open_own(1);
+	tutti_future *future = submit(pool, 40, (tutti_job_options){0});
+	pid_t worker = hire(pool, 0, never_end);
+	UNTIL(5000, load_acquire(running) == 1);
+	tutti_future_close(future);
+	pthread_t thread;
+	struct drainer drainer = {.pool = pool};
+	assert_int_equal(pthread_create(&thread, NULL, drain_apart, &drainer), 0);
+	UNTIL(5000, load_acquire(&drainer.thread) && support_thread_is_asleep((pid_t)load_acquire(&drainer.thread)));
+	tutti_pool_close(pool);
+	pthread_join(thread, NULL);
+	assert_int_equal(drainer.err, TUTTI_ESHUTDOWN);
+	support_kill(worker);
+	end(NULL);
+}
+
+/* As long as a future is open there is something to say so. */
+static void a_closed_pool_answers_with_errors(void **state)
+{
+	tutti_future *future, *late;
+	tutti_result result;
+	uint32_t number;
+	(void)state;
+	running = support_shared(sizeof *running);
+	tutti_pool *pool = open_own(1);
+	future = submit(pool, 40, (tutti_job_options){.retries = 1});
+	pid_t worker = hire(pool, 0, never_end);
+	UNTIL(5000, load_acquire(running) == 1);
+	tutti_pool_close(pool);
+	tutti_pool_close(pool);
+	EXPECT(TUTTI_ESHUTDOWN, submit_with(pool, &late, 40, NULL, 0, (tutti_job_options){0}));
+	EXPECT(TUTTI_ESHUTDOWN, submit_with(pool, &late, 5000, NULL, 0, (tutti_job_options){0}));
+	EXPECT(TUTTI_ESHUTDOWN, tutti_pool_publish(pool, (tutti_view){"x", 1}, &number));
+	EXPECT_TEXT(TUTTI_ESHUTDOWN, "closed", tutti_pool_drain(pool, tutti_seconds(5)));
+	tutti_pool_cancel_waiting(pool);
+	tutti_pool_wake(pool);
+	assert_false(tutti_pool_worker_overdue(pool, 0));
+	assert_int_equal(tutti_pool_worker(pool, 0), 0);
+	kill(worker, SIGKILL);
+	bury(pool, 0, worker); /* nobody is there to run it again */
+	OK(tutti_future_get(future, &result, TUTTI_NOW));
+	assert_int_equal(result.err, TUTTI_ECANCELLED);
+	tutti_result_release(&result);
+	OK(tutti_pool_kill(pool));
+	tutti_pool_close(pool);
+	tutti_future_close(future);
+	end(NULL);
+}
+
+static void *submit_until_the_end(void *context)
+{
+	tutti_pool *pool = context;
+	tutti_future *future;
+	tutti_err err;
+	for (unsigned i = 0; (err = submit_with(pool, &future, i % 2 ? 40 : 200, NULL, 0, (tutti_job_options){0})) == 0;
+	     i++)
+		tutti_future_close(future);
+	REQUIRE(err == TUTTI_ESHUTDOWN);
+	return NULL;
+}
+
+/* A job that another thread was just submitting is cancelled once, or refused; none is left. */
+static void closing_beside_a_submit_leaves_nothing(void **state)
+{
+	unsigned rounds = support_is_slow() ? 60 : 300;
+	(void)state;
+	for (unsigned i = 0; i < rounds; i++) {
+		pthread_t thread;
+		tutti_pool *pool = open_own(1);
+		tutti_future *keeper = submit(pool, 40, (tutti_job_options){0});
+		assert_int_equal(pthread_create(&thread, NULL, submit_until_the_end, pool), 0);
+		UNTIL(5000, tutti_queue_size(pool->jobs) > 1 + i % 7);
+		tutti_pool_close(pool);
+		pthread_join(thread, NULL);
+		tutti_future_close(keeper);
+	}
+	end(NULL);
+}
+
 /* --- a worker's calls out of turn --------------------------------------------------------------------------------- */
 
 /* It would not be known any more. */
@@ -288,7 +389,9 @@ int main(int argc, char **argv)
 		TEST(killing_the_overdue_costs_its_job_alone), TEST(an_overdue_worker_is_told_to_leave),
 		TEST(an_overdue_worker_finishes_nothing),      TEST(what_ended_in_time_is_not_overdue),
 		TEST(a_job_that_is_put_again_is_left),         TEST(a_drain_waits_for_what_is_run_again),
-		TEST(a_place_with_a_job_is_not_made_free),     TEST(a_worker_has_one_job_at_a_time),
+		TEST(closing_ends_a_drain_in_another_thread),  TEST(a_closed_pool_answers_with_errors),
+		TEST(closing_beside_a_submit_leaves_nothing),  TEST(a_place_with_a_job_is_not_made_free),
+		TEST(a_worker_has_one_job_at_a_time),
 	};
 	return RUN_TESTS(pool_own_races);
 }
