@@ -4,6 +4,7 @@
 A program is run as `NAME.py standard` or `NAME.py tutti` and says in its last line `hurts: ...` or `fine: ...`.
 """
 
+import concurrent.futures
 import multiprocessing
 import os
 import sys
@@ -16,6 +17,18 @@ def library(side):
         return multiprocessing
     import tutti
     return tutti
+
+
+def executor_of(mp):
+    """The library's executor of processes."""
+    if mp is multiprocessing:
+        return concurrent.futures.ProcessPoolExecutor
+    return mp.ProcessPoolExecutor
+
+
+def only_tutti(mp, **options):
+    """Options of a call that the standard library does not have."""
+    return {} if mp is multiprocessing else options
 
 
 class Hurts(Exception):
