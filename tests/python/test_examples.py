@@ -45,6 +45,21 @@ def test_example(name):
     assert (done.returncode, done.stdout) == (0, EXPECTED[name])
 
 
+@pytest.mark.parametrize("library", [(), ("-m", "tutti")], ids=["standard", "tutti"])
+def test_a_program_that_knows_multiprocessing_only(library, tmp_path):
+    names = []
+    for number, text in enumerate([b"to be or not to be", b"", b"be\0 \xff not\x01 \n\n\ttwo\vtogether\n"] * 30):
+        names.append(tmp_path / f"{number}.txt")
+        names[-1].write_bytes(text)
+    (tmp_path / "list").write_bytes(b"".join(bytes(name) + b"\0" for name in names))
+    wc = subprocess.run(["wc", "-w", *names], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=60)
+    program = [sys.executable, *library, str(EXAMPLES / "standard_word_count.py")]
+    for arguments in (["-j", "2", *names], ["--files0-from", str(tmp_path / "list")]):
+        done = subprocess.run([*program, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.strip() == wc.stdout.split()[-2] == "300"
+
+
 # --- the window ---------------------------------------------------------------------------------------------
 
 
