@@ -68,7 +68,8 @@ def _order() -> str:
     import json  # not needed in each child
 
     data = spawn.get_preparation_data("")
-    order = {key: data[key] for key in ("sys_argv", "init_main_from_name", "init_main_from_path") if key in data}
+    kept = ("sys_path", "sys_argv", "init_main_from_name", "init_main_from_path")
+    order = {key: data[key] for key in kept if key in data}
     return json.dumps({"arena": _tutti._arena_descriptor(None), **order})
 
 

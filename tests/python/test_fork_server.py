@@ -50,6 +50,14 @@ def test_the_main_module_is_imported_once(tmp_path):
     assert script(tmp_path, MAIN_MODULE) == f"{{{name}}}\n{name}\n['__main__', '__mp_main__']\n"
 
 
+def test_a_main_module_that_imports_its_neighbour_is_imported_once(tmp_path):
+    """As a script that is started by its path finds what stands beside it."""
+    (tmp_path / "neighbour.py").write_text("")
+    (tmp_path / "main.py").write_text("import neighbour\n" + MAIN_MODULE)
+    done = subprocess.run([sys.executable, tmp_path / "main.py"], capture_output=True, text=True, timeout=SOON)
+    assert done.stdout.splitlines()[-1:] == ["['__main__', '__mp_main__']"], done.stderr
+
+
 def test_a_main_module_that_fails_is_told_by_the_child(tmp_path):
     text = """
         import multiprocessing, tutti
