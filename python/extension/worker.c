@@ -13,6 +13,7 @@ struct worker_object {
 	PyObject *no_longer_wanted; /* _serve's argument: asked while nothing comes */
 	int by_value; /* what pickle refuses may travel by value */
 	unsigned run; /* of the task in hand: 1 is the first */
+	unsigned process; /* a child that a task has forked is another */
 };
 
 enum { IDLE_TICK = 250 * 1000000 /* ns */ };
@@ -82,15 +83,25 @@ static int note_failure(PyObject **failures, Py_ssize_t place)
 	return result;
 }
 
-static PyObject *call_all(PyObject *function, PyObject *items, bool star)
+/* A child that a task has forked came back from it: the task, and all that the worker has, is its parent's. */
+static bool is_astray(const struct worker_object *self) { return self->process != pool_process(); }
+
+static void raise_astray(void)
+{
+	if (!PyErr_Occurred())
+		PyErr_SetString(PyExc_RuntimeError, "a worker has forked, and its child has returned: end it by os._exit()");
+}
+
+static PyObject *call_all(struct worker_object *self, PyObject *function, PyObject *items, bool star)
 {
 	Py_ssize_t count = PyTuple_GET_SIZE(items);
 	PyObject *values = PyList_New(count), *failures = NULL;
 	for (Py_ssize_t i = 0; values && i < count; i++) {
 		PyObject *value = call_one(function, PyTuple_GET_ITEM(items, i), star);
-		if (!value && note_failure(&failures, i) < 0)
+		if (is_astray(self) || (!value && note_failure(&failures, i) < 0)) {
+			Py_XDECREF(value);
 			Py_CLEAR(values);
-		else
+		} else
 			PyList_SET_ITEM(values, i, value ? value : Py_NewRef(Py_None));
 	}
 	if (!values || !failures) {
@@ -103,12 +114,12 @@ static PyObject *call_all(PyObject *function, PyObject *items, bool star)
 	return both;
 }
 
-static PyObject *call(PyObject *function, PyObject *arguments, PyObject *form)
+static PyObject *call(struct worker_object *self, PyObject *function, PyObject *arguments, PyObject *form)
 {
 	if (form == Py_None)
 		return PyObject_Call(function, arguments, NULL);
 	if (PyLong_CheckExact(form))
-		return call_all(function, arguments, PyLong_AsLong(form) != 0);
+		return call_all(self, function, arguments, PyLong_AsLong(form) != 0);
 	if (PyDict_Check(form))
 		return PyObject_Call(function, arguments, form);
 	PyErr_SetString(PyExc_TypeError, "what was submitted is no task");
@@ -129,7 +140,7 @@ static PyObject *run(struct worker_object *self, tutti_message *message)
 	else if (task) {
 		PyObject *function = function_of(self, PyTuple_GET_ITEM(task, 0));
 		if (function)
-			value = call(function, PyTuple_GET_ITEM(task, 1), PyTuple_GET_ITEM(task, 2));
+			value = call(self, function, PyTuple_GET_ITEM(task, 1), PyTuple_GET_ITEM(task, 2));
 		Py_XDECREF(function);
 	}
 	Py_XDECREF(task);
@@ -216,6 +227,11 @@ static void finish_failed(struct worker_object *self)
 static int run_and_finish(struct worker_object *self, tutti_message *message)
 {
 	PyObject *value = run(self, message);
+	if (is_astray(self)) {
+		raise_astray();
+		Py_XDECREF(value);
+		return -1;
+	}
 	if (value && finish(self, TUTTI_OK, value) < 0) {
 		unsendable(value);
 		Py_CLEAR(value);
@@ -277,6 +293,10 @@ static PyObject *serve(PyObject *object, PyObject *arguments)
 	PyObject *ask;
 	if (!PyArg_ParseTuple(arguments, "OK:_serve", &ask, &limit))
 		return NULL;
+	if (is_astray(self)) {
+		raise_astray(); /* from the initializer */
+		return NULL;
+	}
 	Py_XSETREF(self->no_longer_wanted, Py_NewRef(ask));
 	tutti_worker_ready(self->worker);
 	while (limit == 0 || done < limit) {
@@ -327,6 +347,7 @@ static PyObject *worker_new(PyTypeObject *type, PyObject *arguments, PyObject *P
 	self->module = Py_NewRef(module);
 	self->state = py_state_of_module(module);
 	self->by_value = by_value;
+	self->process = pool_process();
 	tutti_arena *arena; /* a process that another library started finds it by the handle */
 	tutti_err err = tutti_arena_join_handle(&arena, handle, NULL);
 	if (!err) {

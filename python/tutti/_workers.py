@@ -62,8 +62,21 @@ def run(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, who ends the pool
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as it came: see _started
     _worker = _tutti.Worker(pool.handle, index, by_value)
-    if _initialize(_worker, initializer, arguments):
-        _worker._serve(_owner_has_ended, limit)
+    pid = os.getpid()
+    try:
+        if _initialize(_worker, initializer, arguments):
+            _worker._serve(_owner_has_ended, limit)
+    finally:
+        if os.getpid() != pid:
+            _end_astray()
+
+
+def _end_astray() -> None:
+    """A child that a task has forked, and that came back from it: all that follows is its parent's."""
+    if not isinstance(sys.exc_info()[1], SystemExit):
+        traceback.print_exc()
+    sys.stdout.flush()
+    os._exit(1)
 
 
 # --- in their owner -------------------------------------------------------------------------------------------
