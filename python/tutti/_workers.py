@@ -17,6 +17,7 @@ from tutti import context as tutti_context
 
 __all__: list[str] = []
 
+_UNKNOWN = 255  # the exit code of a process that nobody can tell, as in multiprocessing.forkserver
 _PATIENCE = 5.0  # seconds that a worker has to end after SIGTERM
 
 
@@ -102,6 +103,17 @@ def _started(worker: Any) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
+def _exit_code(worker: Any) -> int | None:
+    """None: it runs. A program that waits for all its children, or ignores SIGCHLD, has taken it away from us."""
+    code: int | None = worker.exitcode
+    if code is None and getattr(worker._popen, "method", None) in ("fork", "spawn"):  # a child of this process
+        try:
+            os.kill(worker.pid, 0)
+        except ProcessLookupError:
+            return _UNKNOWN if worker.exitcode is None else worker.exitcode
+    return code
+
+
 class Crew:
     """The workers of one pool, started, watched and replaced."""
 
@@ -162,7 +174,7 @@ class Crew:
 
     def _tend_one(self, pool: Any, index: int, worker: Any) -> None:
         self._watches[index].look()
-        code = worker.exitcode
+        code = _exit_code(worker)
         if code is None:
             if pool._worker_overdue(index):
                 self._overdue.add(index)

@@ -270,3 +270,23 @@ def test_a_program_that_ends_with_an_open_pool(tmp_path):
         "-Wignore::ResourceWarning",
     )
     assert output == "4\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_program_that_has_its_children_reaped_by_itself(tmp_path, method):
+    """Nobody can tell then how a worker ended; that it has is enough for its pool's end."""
+    text = """
+        import signal
+        import tutti
+
+        if __name__ == "__main__":
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            context = tutti.get_context(METHOD)
+            with context.Pool(2) as pool:
+                print(pool.map(abs, [-1, 2]))
+                pool.close()
+                pool.join()
+            with tutti.ProcessPoolExecutor(2, context) as executor:
+                print(executor.submit(abs, -3).result())
+    """
+    assert script(tmp_path, text.replace("METHOD", repr(method))) == "[1, 2]\n3\n"
