@@ -104,6 +104,9 @@ TUTTI_API tutti_err tutti_pool_drain(tutti_pool *pool, tutti_time timeout);
 /* Cancels what has not started; the pool goes on. */
 TUTTI_API void tutti_pool_cancel_waiting(tutti_pool *pool);
 
+/* How many tasks wait or run. One that is just being taken may count twice. */
+TUTTI_API size_t tutti_pool_unfinished(const tutti_pool *pool);
+
 /* Kills the workers at once; waiting tasks fail as cancelled, running ones as died. Close it afterwards. */
 TUTTI_API tutti_err tutti_pool_kill(tutti_pool *pool);
 

@@ -183,6 +183,12 @@ static PyObject *wake(PyObject *object, PyObject *Py_UNUSED(none))
 	Py_RETURN_NONE;
 }
 
+static PyObject *unfinished(PyObject *object, PyObject *Py_UNUSED(none))
+{
+	struct pool_object *self = (struct pool_object *)object;
+	return pool_check(self) < 0 ? NULL : PyLong_FromSize_t(tutti_pool_unfinished(self->pool));
+}
+
 /* Cancels what has not started, and goes on. */
 static PyObject *cancel_waiting(PyObject *object, PyObject *Py_UNUSED(none))
 {
@@ -297,6 +303,7 @@ static PyMethodDef methods[] = {
      "_worker_overdue($self, index, /)\n--\n\nWhether its task has run for longer than it may."},
 	{"_refuse_more", refuse_more, METH_NOARGS, "_refuse_more($self, /)\n--\n\nFrom now on tasks are refused."},
 	{"_drain", drain, METH_NOARGS, "_drain($self, /)\n--\n\nRuns what was submitted; no more is taken."},
+	{"_unfinished", unfinished, METH_NOARGS, "_unfinished($self, /)\n--\n\nHow many tasks wait or run."},
 	{"_cancel_waiting", cancel_waiting, METH_NOARGS, "_cancel_waiting($self, /)\n--\n\nCancels what has not started."},
 	{"_wake", wake, METH_NOARGS, "_wake($self, /)\n--\n\nWhoever is in _wait_any looks again."},
 	{"_wait_any", pool_wait_any_task, METH_VARARGS,

@@ -14,6 +14,7 @@ struct worker_object {
 	int by_value; /* what pickle refuses may travel by value */
 	unsigned run; /* of the task in hand: 1 is the first */
 	unsigned process; /* a child that a task has forked is another */
+	PyObject *manner, *caught; /* tutti._failures: how failures are told, and which are */
 };
 
 enum { IDLE_TICK = 250 * 1000000 /* ns */ };
@@ -57,23 +58,20 @@ static PyObject *call_one(PyObject *function, PyObject *item, bool star)
 }
 
 /* The exception that is set, as the owner is to have it: with its traceback as a text. It is set no more. */
-static PyObject *taken_failure(void)
+static PyObject *taken_failure(const struct worker_object *self)
 {
-	PyObject *value = pool_caught(), *failure = NULL;
-	PyObject *module = PyImport_ImportModule("tutti._outcomes");
-	if (module)
-		failure = PyObject_CallMethod(module, "failure", "O", value);
-	Py_XDECREF(module);
+	PyObject *value = pool_caught();
+	PyObject *failure = PyObject_CallMethod(self->manner, "failure", "O", value);
 	Py_XDECREF(value);
 	return failure;
 }
 
 /* Enters the exception that is set at its place: 0, or -1 with another one, or with one that is to end the worker. */
-static int note_failure(PyObject **failures, Py_ssize_t place)
+static int note_failure(const struct worker_object *self, PyObject **failures, Py_ssize_t place)
 {
-	if (!PyErr_ExceptionMatches(PyExc_Exception))
+	if (!PyErr_ExceptionMatches(self->caught))
 		return -1;
-	PyObject *failure = taken_failure();
+	PyObject *failure = taken_failure(self);
 	PyObject *key = failure ? PyLong_FromSsize_t(place) : NULL;
 	if (key && !*failures)
 		*failures = PyDict_New();
@@ -92,13 +90,13 @@ static void raise_astray(void)
 		PyErr_SetString(PyExc_RuntimeError, "a worker has forked, and its child has returned: end it by os._exit()");
 }
 
-static PyObject *call_all(struct worker_object *self, PyObject *function, PyObject *items, bool star)
+static PyObject *call_all(const struct worker_object *self, PyObject *function, PyObject *items, bool star)
 {
 	Py_ssize_t count = PyTuple_GET_SIZE(items);
 	PyObject *values = PyList_New(count), *failures = NULL;
 	for (Py_ssize_t i = 0; values && i < count; i++) {
 		PyObject *value = call_one(function, PyTuple_GET_ITEM(items, i), star);
-		if (is_astray(self) || (!value && note_failure(&failures, i) < 0)) {
+		if (is_astray(self) || (!value && note_failure(self, &failures, i) < 0)) {
 			Py_XDECREF(value);
 			Py_CLEAR(values);
 		} else
@@ -114,7 +112,7 @@ static PyObject *call_all(struct worker_object *self, PyObject *function, PyObje
 	return both;
 }
 
-static PyObject *call(struct worker_object *self, PyObject *function, PyObject *arguments, PyObject *form)
+static PyObject *call(const struct worker_object *self, PyObject *function, PyObject *arguments, PyObject *form)
 {
 	if (form == Py_None)
 		return PyObject_Call(function, arguments, NULL);
@@ -132,9 +130,10 @@ static bool is_task(PyObject *task)
 }
 
 /* The value, or NULL with the task's exception. Takes the message over. */
-static PyObject *run(struct worker_object *self, tutti_message *message)
+static PyObject *run(struct worker_object *self, tutti_message *message, bool *is_read)
 {
 	PyObject *task = message_decode(&self->state->messages, message), *value = NULL;
+	*is_read = task != NULL;
 	if (task && !is_task(task))
 		PyErr_SetString(PyExc_TypeError, "what was submitted is no task");
 	else if (task) {
@@ -194,15 +193,13 @@ static void finish_with_words(struct worker_object *self)
 }
 
 /* In place of the exception that is set: that this cannot be sent. NULL. */
-static PyObject *unsendable(PyObject *value)
+static PyObject *unsendable(const struct worker_object *self, PyObject *value)
 {
 	PyObject *error = pool_caught();
-	PyObject *module = PyImport_ImportModule("tutti._outcomes");
-	PyObject *better = module ? PyObject_CallMethod(module, "unsendable", "OO", error, value) : NULL;
+	PyObject *better = PyObject_CallMethod(self->manner, "unsendable", "OO", error, value);
 	if (better)
 		PyErr_SetObject((PyObject *)Py_TYPE(better), better);
 	Py_XDECREF(better);
-	Py_XDECREF(module);
 	Py_XDECREF(error);
 	return NULL;
 }
@@ -210,12 +207,12 @@ static PyObject *unsendable(PyObject *value)
 /* The exception that is set becomes the outcome. */
 static void finish_failed(struct worker_object *self)
 {
-	PyObject *failure = taken_failure();
+	PyObject *failure = taken_failure(self);
 	if (!failure || finish(self, TUTTI_EFAILED, failure) < 0) {
 		/* An exception that does not encode: another one says so. */
 		if (failure)
-			unsendable(failure);
-		PyObject *why = taken_failure();
+			unsendable(self, failure);
+		PyObject *why = taken_failure(self);
 		if (!why || finish(self, TUTTI_EFAILED, why) < 0)
 			finish_with_words(self);
 		Py_XDECREF(why);
@@ -226,20 +223,22 @@ static void finish_failed(struct worker_object *self)
 /* 0, or -1 with an exception that ends the worker. */
 static int run_and_finish(struct worker_object *self, tutti_message *message)
 {
-	PyObject *value = run(self, message);
+	bool is_read;
+	PyObject *value = run(self, message, &is_read);
 	if (is_astray(self)) {
 		raise_astray();
 		Py_XDECREF(value);
 		return -1;
 	}
 	if (value && finish(self, TUTTI_OK, value) < 0) {
-		unsendable(value);
+		unsendable(self, value);
 		Py_CLEAR(value);
 	}
-	bool is_last = !value && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception) &&
+	PyObject *caught = is_read ? self->caught : PyExc_Exception;
+	bool is_last = !value && PyErr_Occurred() && !PyErr_ExceptionMatches(caught) &&
 	               !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
 	if (is_last)
-		return -1; /* SystemExit: its process ends, and the task fails with its worker */
+		return -1; /* in a pool SystemExit: its process ends, and the task fails with its worker */
 	if (!value)
 		finish_failed(self);
 	Py_XDECREF(value);
@@ -285,19 +284,23 @@ static int next_task(struct worker_object *self, tutti_message *message)
 	}
 }
 
-/* _serve(no_longer_wanted, limit): the number of tasks that were run. */
+/* _serve(no_longer_wanted, limit, manner): the number of tasks that were run. */
 static PyObject *serve(PyObject *object, PyObject *arguments)
 {
 	struct worker_object *self = (struct worker_object *)object;
 	unsigned long long limit, done = 0;
-	PyObject *ask;
-	if (!PyArg_ParseTuple(arguments, "OK:_serve", &ask, &limit))
+	PyObject *ask, *manner;
+	if (!PyArg_ParseTuple(arguments, "OKO:_serve", &ask, &limit, &manner))
 		return NULL;
 	if (is_astray(self)) {
 		raise_astray(); /* from the initializer */
 		return NULL;
 	}
 	Py_XSETREF(self->no_longer_wanted, Py_NewRef(ask));
+	Py_XSETREF(self->manner, Py_NewRef(manner));
+	Py_XSETREF(self->caught, PyObject_GetAttrString(manner, "caught"));
+	if (!self->caught)
+		return NULL;
 	tutti_worker_ready(self->worker);
 	while (limit == 0 || done < limit) {
 		tutti_message message;
@@ -367,6 +370,8 @@ static int worker_traverse(PyObject *object, visitproc visit, void *arg)
 	Py_VISIT(Py_TYPE(object));
 	Py_VISIT(self->module);
 	Py_VISIT(self->no_longer_wanted);
+	Py_VISIT(self->manner);
+	Py_VISIT(self->caught);
 	return functions_traverse(&self->functions, visit, arg);
 }
 
@@ -374,6 +379,8 @@ static int worker_clear(PyObject *object)
 {
 	struct worker_object *self = (struct worker_object *)object;
 	Py_CLEAR(self->no_longer_wanted);
+	Py_CLEAR(self->manner);
+	Py_CLEAR(self->caught);
 	functions_clear(&self->functions);
 	return 0;
 }
@@ -393,7 +400,7 @@ static void worker_dealloc(PyObject *object)
 
 static PyMethodDef methods[] = {
 	{"_serve", serve, METH_VARARGS,
-     "_serve($self, *args)\n--\n\nRuns tasks: (no_longer_wanted, limit). How many it ran."},
+     "_serve($self, *args)\n--\n\nRuns tasks: (no_longer_wanted, limit, manner). How many it ran."},
 	{"_refuse", refuse, METH_O, "_refuse($self, text, /)\n--\n\nThis worker cannot work: the pool is broken."},
 	{0},
 };

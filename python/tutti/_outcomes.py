@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What becomes of a task, as exceptions: made in the worker for the owner, or by the owner for a dead worker."""
+"""What becomes of a task that its worker tells nothing of, as exceptions: of a death, a cancellation, a broken pool."""
 
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import pool as standard
 from typing import Any
 
 from tutti import _deaths, _tutti
@@ -37,27 +36,6 @@ class WorkerDied(BrokenProcessPool):
 
 class BrokenPool(_tutti.Error, BrokenProcessPool):
     """The pool cannot work: its initializer failed, or its workers end before they are ready."""
-
-
-# --- in the worker --------------------------------------------------------------------------------------------
-
-
-def failure(error: BaseException) -> Any:
-    """The exception as it travels: with the text of its traceback, which becomes its cause."""
-    if error.__traceback__ is None:
-        return error
-    return standard.ExceptionWithTraceback(error, error.__traceback__)  # type: ignore[attr-defined]
-
-
-def unsendable(error: BaseException, value: object) -> Exception:
-    """For a result that cannot be pickled."""
-    try:
-        return standard.MaybeEncodingError(error, value)  # type: ignore[attr-defined, no-any-return]
-    except Exception:  # its own repr() may raise
-        return standard.MaybeEncodingError(error, f"<{type(value).__name__}>")  # type: ignore[attr-defined, no-any-return]
-
-
-# --- in the owner ---------------------------------------------------------------------------------------------
 
 
 def _name_of(function: object) -> str:

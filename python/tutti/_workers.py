@@ -18,6 +18,7 @@ from tutti import context as tutti_context
 __all__: list[str] = []
 
 _UNKNOWN = 255  # the exit code of a process that nobody can tell, as in multiprocessing.forkserver
+_MOMENT = 1.0  # seconds for another thread to have started a worker
 _PATIENCE = 5.0  # seconds that a worker has to end after SIGTERM
 
 
@@ -29,14 +30,14 @@ def _owner_has_ended() -> bool:
     return parent is not None and not parent.is_alive()
 
 
-def _initialize(worker: Any, initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> bool:
+def _initialize(worker: Any, manner: Any, initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> bool:
     """False: it failed, and so does the pool, for the others would fail as well."""
     if initializer is None:
         return True
     try:
         initializer(*arguments)
     except Exception as error:
-        traceback.print_exc()
+        manner.report_initializer(error)
         worker._refuse("".join(traceback.format_exception_only(type(error), error)).strip())
         return False
     return True
@@ -53,20 +54,21 @@ def deaths_before() -> int:
 def run(
     pool: _sharing.TravellingHandle,
     index: int,
+    manner: Any,
     initializer: Callable[..., object] | None,
     arguments: tuple[Any, ...],
     limit: int,
     by_value: bool,
 ) -> None:
-    """What the process of a worker does."""
+    """What the process of a worker does. ``manner``: a class of _failures."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, who ends the pool
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as it came: see _started
     _worker = _tutti.Worker(pool.handle, index, by_value)
     pid = os.getpid()
     try:
-        if _initialize(_worker, initializer, arguments):
-            _worker._serve(_owner_has_ended, limit)
+        if _initialize(_worker, manner, initializer, arguments):
+            _worker._serve(_owner_has_ended, limit, manner)
     finally:
         if os.getpid() != pid:
             _end_astray()
@@ -115,12 +117,14 @@ def _exit_code(worker: Any) -> int | None:
 
 
 class Crew:
-    """The workers of one pool, started, watched and replaced."""
+    """The workers of one pool, started, watched and replaced. ``wanted``: how many there are to be, of the places."""
 
-    def __init__(self, context: Any, count: int, task: tuple[Any, ...], daemon: bool) -> None:
+    def __init__(self, context: Any, count: int, task: tuple[Any, ...], daemon: bool, wanted: int) -> None:
         self.processes: list[Any] = [None] * count
+        self.wanted = wanted
+        self.broken: str | None = None  # why nobody is started any more
         self._context = context
-        self._task = task  # initializer, its arguments, tasks for each worker, whether results may travel by value
+        self._task = task  # the manner, initializer, its arguments, tasks for each worker, whether results may travel by value
         self._daemon = {"daemon": True} if daemon else {}
         self._overdue: set[int] = set()
         self._watches: list[Any] = [None] * count
@@ -130,7 +134,7 @@ class Crew:
 
     def start(self, pool: Any) -> None:
         with self._tending:
-            for index in range(len(self.processes)):
+            for index in range(self.wanted):
                 self._start_one(pool, index)
 
     def _start_one(self, pool: Any, index: int) -> None:
@@ -141,6 +145,15 @@ class Crew:
         _started(worker)
         self.processes[index] = worker
         self._watches[index] = _deaths.Watch(worker.pid)
+
+    def grow(self, pool: Any, wanted: int) -> None:
+        """Has so many workers from now on, as far as there are places."""
+        self.wanted = min(max(self.wanted, wanted), len(self.processes))
+        if self._tending.acquire(timeout=_MOMENT):  # else they are started by whoever tends it next
+            try:
+                self._fill(pool)
+            finally:
+                self._tending.release()
 
     def tend(self, pool: Any) -> None:
         """Tells the pool which workers have ended, and starts others. Another thread may be at it: then nothing."""
@@ -156,7 +169,7 @@ class Crew:
 
     def _fill(self, pool: Any) -> None:
         """Starts what is missing. What cannot be started now is tried again; it is an error if there is no other."""
-        for index, worker in enumerate(self.processes):
+        for index, worker in enumerate(self.processes[: self.wanted]):
             if worker is None and not self._ending:
                 try:
                     self._start_one(pool, index)
@@ -184,8 +197,8 @@ class Crew:
             self._note_death(index, worker, code)
         try:
             settled = pool._worker_ended(index, code, index in self._overdue)
-        except _tutti.Error:  # the pool is broken: who waits is told
-            settled, self._ending = True, True
+        except _tutti.Error as error:  # the pool is broken: who waits is told
+            settled, self._ending, self.broken = True, True, str(error)
         if not settled:
             return
         worker.join()

@@ -13,12 +13,13 @@ import time
 import weakref
 from concurrent import futures as standard
 from concurrent.futures import _base
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator, Sized
 
 from tutti import _tutti, _workers
+from tutti._executor_pool import ExecutorPool, refuse_fork
 from tutti._outcomes import WorkerDied
 from tutti.context import TimeoutError as NotInTime
-from tutti.pool import Pool
+from tutti.context import _default_context
 
 __all__ = ["ProcessPoolExecutor", "WorkerDied"]
 
@@ -156,17 +157,32 @@ class ProcessPoolExecutor(standard.Executor):
             raise TypeError("max_tasks_per_child must be an integer")
         if max_tasks_per_child is not None and max_tasks_per_child <= 0:
             raise ValueError("max_tasks_per_child must be >= 1")
+        if mp_context is None:
+            mp_context = _default_context.get_context(None if max_tasks_per_child is None else "spawn")
+        elif max_tasks_per_child is not None:
+            refuse_fork(mp_context)
+        self._mp_context = mp_context
         self._max_workers = _workers.default_count() if max_workers is None else max_workers
         self._arguments = (self._max_workers, initializer, initargs, max_tasks_per_child, mp_context)
-        self._started: Pool | None = None
+        self._started: ExecutorPool | None = None
         self._shutdown = False
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._let_go: Any = None
         _running.add(self)
 
-    def _pool(self) -> Pool:
-        """The pool, whose workers start with the first call."""
+    # What programs look at, though it is the standard executor's inside: its workers, and why it can work no more.
+
+    @property
+    def _processes(self) -> dict[int, Any]:
+        return {worker.pid: worker for worker in self._started._pool} if self._started is not None else {}
+
+    @property
+    def _broken(self) -> str | bool:
+        return self._started is not None and self._started._why_broken() or False
+
+    def _pool(self) -> ExecutorPool:
+        """The pool, whose workers start with the first calls."""
         pool = self._started
         if pool is not None and not self._shutdown:
             return pool
@@ -174,15 +190,25 @@ class ProcessPoolExecutor(standard.Executor):
             if self._shutdown:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if self._started is None:
-                self._started = Pool(*self._arguments)
+                self._started = ExecutorPool(*self._arguments)
                 self._let_go = weakref.finalize(self, _run_to_the_end, self._started)
                 self._let_go.atexit = False
             return self._started
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """Schedules ``fn(*args, **kwargs)``; its future."""
+        return self._submit(fn, args, kwargs, {})
+
+    def _submit(self, fn: Callable[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) -> Future:
         pool = self._pool()
-        return Future(pool.apply_async(fn, args, kwargs), pool._callbacks.watch)
+        try:
+            return Future(pool._submit(fn, args, kwargs, options), pool._callbacks.watch)
+        except _tutti.Error:  # a broken pool, or a full arena
+            raise
+        except Exception as error:
+            if self._shutdown:
+                raise RuntimeError("cannot schedule new futures after shutdown") from error
+            return _failed(error)
 
     def options(
         self, *, retries: int = 0, retry_on: Any = None, task_timeout: float | None = None, memory: int | None = None
@@ -212,7 +238,9 @@ class ProcessPoolExecutor(standard.Executor):
             raise ValueError("buffersize must be None or > 0")
         deadline = None if timeout is None else time.monotonic() + timeout
         window = 0 if buffersize is None else max(1, buffersize // chunksize)
-        stream = self._pool()._stream(fn, zip(*iterables), True, chunksize, window, True, False, 0, None)
+        pool = self._pool()
+        pool._make_room(_chunks(iterables, chunksize, pool._processes))
+        stream = pool._stream(fn, zip(*iterables), True, chunksize, window, True, False, 0, None)
         return _results(stream, deadline)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -226,7 +254,7 @@ class ProcessPoolExecutor(standard.Executor):
             return
         self._let_go.detach()
         if cancel_futures:
-            pool._cancel_waiting()
+            pool._cancel()
         if wait:
             pool.close()
             pool.join()
@@ -258,11 +286,23 @@ class _Submitter:
         self._options = options
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        pool = self._executor._pool()
-        return Future(pool.apply_async(fn, args, kwargs, **self._options), pool._callbacks.watch)
+        return self._executor._submit(fn, args, kwargs, self._options)
 
 
-def _run_to_the_end(pool: Pool) -> None:
+def _failed(error: BaseException) -> Future:
+    """Of a call that could not be sent: as in the standard library its future says so."""
+    future = Future()
+    future.set_exception(error)
+    return future
+
+
+def _chunks(iterables: tuple[Iterable[Any], ...], chunksize: int, most: int) -> int:
+    """How many there will be; ``most`` if that is not known."""
+    sizes = [len(inputs) for inputs in iterables if isinstance(inputs, Sized)]
+    return -(-min(sizes) // chunksize) if sizes else most
+
+
+def _run_to_the_end(pool: ExecutorPool) -> None:
     """Without an executor, or one that waits: what was submitted is run, and then the workers end."""
     if os.getpid() == pool._pid and pool._state != "TERMINATE":
         pool.close()
@@ -272,10 +312,11 @@ def _run_to_the_end(pool: Pool) -> None:
 def _results(stream: Any, deadline: float | None) -> Iterator[Any]:
     try:
         while (pair := _next_pair(stream, deadline)) is not None:
-            value, error = pair
-            if error is not None:
-                raise error  # a StopIteration becomes a RuntimeError here, as in every generator
-            yield value
+            values = [pair[0]]
+            if pair[1] is not None:
+                raise pair[1]  # a StopIteration becomes a RuntimeError here, as in every generator
+            del pair
+            yield values.pop()  # which is not held here any longer
     finally:
         stream._cancel()
 

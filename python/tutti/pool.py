@@ -28,13 +28,23 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
     RemoteTraceback,
     ThreadPool,
 )
-from typing import Any, Callable, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Generator, Iterable, Iterator
 
-from tutti import _awaiting, _functions, _progress, _tutti, _workers
+from tutti import _awaiting, _failures, _functions, _progress, _tutti, _workers
 from tutti._callbacks import Callbacks
-from tutti._outcomes import WorkerDied
+
+if TYPE_CHECKING:
+    from tutti._outcomes import WorkerDied
 
 __all__ = ["Pool", "ThreadPool", "WorkerDied"]
+
+def __getattr__(name: str) -> Any:
+    if name == "WorkerDied":  # needs concurrent.futures, which may itself be in the middle of importing this
+        from tutti._outcomes import WorkerDied
+
+        return WorkerDied
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 _NAMES = itertools.count(1)
 _READ = -1  # the window of a stream that somebody reads: all, but of large tasks only a few ahead
@@ -167,6 +177,7 @@ class Pool(_tutti.Pool):
 
     _daemonic = False  # its workers may have children
     _travels_by_value = True  # what pickle refuses, where cloudpickle is installed
+    _manner: Any = _failures.OfPools
 
     @staticmethod
     def Process(ctx: Any, *args: Any, **keywords: Any) -> Any:
@@ -200,8 +211,8 @@ class Pool(_tutti.Pool):
         self._open(
             self._processes, name or f"pool-{next(_NAMES)}", AsyncResult, IMapIterator, maxtasksperchild is not None
         )
-        task = (initializer, tuple(initargs), maxtasksperchild or 0, self._travels_by_value)
-        self._crew = _workers.Crew(self._ctx, self._processes, task, self._daemonic)
+        task = (self._manner, initializer, tuple(initargs), maxtasksperchild or 0, self._travels_by_value)
+        self._crew = _workers.Crew(self._ctx, self._processes, task, self._daemonic, self._first_count())
         try:
             self._crew.start(self)
         except BaseException:
@@ -210,6 +221,10 @@ class Pool(_tutti.Pool):
         # Before the processes that are no daemons are joined at the interpreter's exit.
         self._finalizer: Any = util.Finalize(self, type(self)._end_crew, (self._crew,), exitpriority=15)
         self._state = RUN
+
+    def _first_count(self) -> int:
+        """How many workers are started at once."""
+        return self._processes
 
     @property
     def _pool(self) -> list[Any]:

@@ -425,6 +425,23 @@ static bool is_idle(const tutti_pool *pool)
 
 static bool is_drained(void *context) { return tutti__pool_is_closed(context) || is_idle(context); }
 
+/* A claim outlives its job for a moment: whoever has got the result is not to find its worker busy. */
+static bool is_busy(const tutti_pool *pool, unsigned index)
+{
+	uint64_t offset = load_acquire(&pool->shared->workers[index].claim[0]);
+	unsigned status =
+		offset ? tutti__job_status(load_acquire(&tutti__job_at(pool->arena, offset)->state)) : TUTTI__JOB_FREE;
+	return status != TUTTI__JOB_FREE && status != TUTTI__JOB_DONE;
+}
+
+size_t tutti_pool_unfinished(const tutti_pool *pool)
+{
+	size_t count = tutti_queue_size(pool->jobs);
+	for (unsigned i = 0; i < pool->shared->worker_count; i++)
+		count += is_busy(pool, i);
+	return count;
+}
+
 static tutti_err drain(tutti_pool *pool, tutti_time timeout)
 {
 	int64_t deadline = tutti__deadline(timeout);

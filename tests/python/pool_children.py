@@ -539,3 +539,24 @@ def length(data):
 
 def append_once(path, _):
     append(path)
+
+
+def _raise(kind, value):
+    raise kind(value)
+
+
+class Unreadable:
+    """Can be pickled, and raises what one likes when it is unpickled."""
+
+    def __init__(self, kind, value):
+        self.how = kind, value
+
+    def __reduce__(self):
+        return _raise, self.how
+
+
+class Unsendable(Unreadable):
+    """Raises what one likes when it is pickled."""
+
+    def __reduce__(self):
+        _raise(*self.how)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, as_completed, wait
+from concurrent.futures.process import _RemoteTraceback
 
 import pool_children as children
 import pytest
@@ -18,7 +19,6 @@ from support import SOON, until
 
 import tutti
 from tutti.futures import ProcessPoolExecutor, WorkerDied
-from tutti.pool import RemoteTraceback
 
 pytestmark = pytest.mark.timeout(60)
 fork = tutti.get_context("fork")
@@ -43,7 +43,7 @@ def test_a_future_that_fails(executor):
     assert type(error) is children.Refused and error.number == 5
     with pytest.raises(children.Refused) as caught:
         future.result(SOON)
-    assert caught.value is error and isinstance(error.__cause__, RemoteTraceback) and "in refuse" in str(error.__cause__)
+    assert caught.value is error and isinstance(error.__cause__, _RemoteTraceback) and "in refuse" in str(error.__cause__)
     assert (future.done(), future.running(), future.cancelled(), future.cancel()) == (True, False, False, False)
 
 

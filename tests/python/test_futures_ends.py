@@ -52,14 +52,6 @@ def test_options(executor, tmp_path):
         executor.options(wrong=1)
 
 
-def test_exceptions_that_are_no_exception(executor):
-    """As in the standard library the exception is the future's; or the process ends, and the future says so."""
-    for function, kind in ((children.raise_base_exception, children.Leaving), (children.exit_with, SystemExit)):
-        error = executor.submit(function, 3).exception(SOON)
-        assert isinstance(error, (kind, WorkerDied))
-    assert executor.submit(children.square, 3).result(SOON) == 9
-
-
 def test_an_initializer_that_raises(capfd):
     with ProcessPoolExecutor(2, fork, children.refuse_to_start, ("no such table",)) as executor:
         with pytest.raises(BrokenProcessPool, match="no such table"):
@@ -234,7 +226,7 @@ def test_processes_forked_beside_an_executor_end(executor):
     process.close()
     assert code == 0
     with pytest.raises(WorkerDied):
-        executor.submit(children.exit_with, 3).result(SOON)  # a worker that leaves, and one that is forked later
+        executor.submit(children.leave, 3).result(SOON)  # a worker that leaves, and one that is forked later
     assert executor.submit(children.square, 3).result(SOON) == 9
 
 

@@ -93,6 +93,32 @@ static void a_worker_without_jobs_is_told_so(void **state)
 	end(pool);
 }
 
+static void what_is_unfinished_waits_or_runs(void **state)
+{
+	(void)state;
+	tutti_pool *pool = open_own(2);
+	tutti_worker *worker;
+	tutti_message input;
+	unsigned run;
+	OK(tutti_worker_open(&worker, arena, tutti_pool_handle(pool), 0));
+	tutti_worker_ready(worker);
+	assert_int_equal(tutti_pool_unfinished(pool), 0);
+	tutti_future *futures[] = {submit(pool, 10, (tutti_job_options){0}), submit(pool, 20, (tutti_job_options){0})};
+	assert_int_equal(tutti_pool_unfinished(pool), 2);
+	for (size_t left = 2; left > 0; left--) {
+		OK(tutti_worker_next(worker, &input, &run, TUTTI_NOW));
+		assert_int_equal(tutti_pool_unfinished(pool), left);
+		echo(worker, &input, run);
+		tutti_message_release(&input);
+		assert_int_equal(tutti_pool_unfinished(pool), left - 1);
+	}
+	tutti_future_close(futures[0]);
+	tutti_future_close(futures[1]);
+	OK(tutti_pool_drain(pool, TUTTI_NOW));
+	tutti_worker_close(worker);
+	end(pool);
+}
+
 static void fail_as_told(tutti_worker *worker, tutti_message *input, unsigned run)
 {
 	static const char text[] = "it failed, with a text that is longer than what fits into a job by itself";
@@ -435,6 +461,7 @@ int main(int argc, char **argv)
 		TEST(messages_go_there_and_back),
 		TEST(all_that_was_submitted_is_run_before_the_end),
 		TEST(a_worker_without_jobs_is_told_so),
+		TEST(what_is_unfinished_waits_or_runs),
 		TEST(a_failure_is_a_text_or_a_message),
 		TEST(a_large_result_that_was_taken_outlives_it),
 		TEST(a_result_outlives_its_pool),
