@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from parts import MODULES
 from tree import Python
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ def candidates():
 
 
 def every_python(programs=None):
-    """One interpreter for each version from 3.9 to 3.13: one that carries the suite, if any does."""
+    """One interpreter for each version from 3.9 to 3.13: the one that carries most of the suites."""
     found = {}
     for program in programs or candidates():
         try:
@@ -33,20 +34,24 @@ def every_python(programs=None):
         except (OSError, ValueError, subprocess.SubprocessError):
             continue  # pyenv has a stub for each version, also for those that are not chosen
         known = found.get(python.minor)
-        if python.minor in VERSIONS and (known is None or python.carries_tests and not known.carries_tests):
+        if python.minor in VERSIONS and (known is None or len(python.carries) > len(known.carries)):
             found[python.minor] = python
     return [found[minor] for minor in sorted(found)]
 
 
 @functools.lru_cache
-def default_python():
-    """The python3 of the path, or the newest that carries the suite where that one does not."""
+def default_pythons():
+    """[(interpreter, suites)]: the python3 of the path, and the newest that carries them for suites that it lacks."""
     first = Python(shutil.which("python3") or sys.executable)
-    if first.carries_tests and first.minor in VERSIONS:
-        return first
-    others = [python for python in every_python() if python.carries_tests]
-    print(f"{first.program} ({first.version}) does not carry CPython's tests (Debian: package libpython3-testsuite)")
-    return others[-1] if others else first
+    chosen = {first.program: (first, [])}
+    for suite in MODULES:
+        able = [first] if suite in first.carries and first.minor in VERSIONS else []
+        able = able or [python for python in every_python()[::-1] if suite in python.carries]
+        if able:
+            chosen.setdefault(able[0].program, (able[0], []))[1].append(suite)
+        else:
+            chosen[first.program][1].append(suite)  # which says so
+    return [(python, suites) for python, suites in chosen.values() if suites]
 
 
 def package_for(python):

@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Runs inside a tree's interpreter: chosen tests of CPython's multiprocessing suite, one JSON line each.
+"""Runs inside a tree's interpreter: one part of CPython's tests, one JSON line for each.
 
-Arguments: the start method, the file to append to, and then names of test classes, or of single tests as
-Class.test, or of tests to leave out as -Class.test. Each test has a line when it begins and one when it has
-ended, so that whoever started this knows which one it hangs or dies in. The last line has what is known only
-at the end.
+Arguments: the suite, the start method, the file to append to, and then names of test classes, or of single tests as
+Class.test (none: all of the part), or of tests to leave out as -Class.test. Each test has a line when it begins and one
+when it has ended, so that whoever started this knows which one it hangs or dies in. The last line has what is known
+only at the end.
 """
 
+import gc
 import importlib
 import json
+import os
+import resource
 import sys
 import time
 import unittest
+
+# How a class of tests says which start method it is for; one that does not say is for none of them.
+SAYS_ITS_START = {"main_handling": "start_method", "concurrent_futures": "ctx"}
 
 
 class Record(unittest.TestResult):
@@ -20,7 +26,6 @@ class Record(unittest.TestResult):
     def __init__(self, file):
         super().__init__()
         self.file = file
-        self.calls = calls_into_tutti()
 
     def tell(self, **facts):
         self.file.write(json.dumps(facts) + "\n")
@@ -33,6 +38,8 @@ class Record(unittest.TestResult):
 
     def stopTest(self, test):
         super().stopTest(test)
+        if self.outcome == "failed":  # its executor, in a cycle with the exception, would have the end wait for its workers
+            gc.collect()
         self.tell(test=name_of(test), outcome=self.outcome, why=self.why, calls=calls_into_tutti() - self.calls,
                   seconds=round(time.monotonic() - self.begun, 2))
 
@@ -65,40 +72,52 @@ def name_of(test):
 
 
 def calls_into_tutti():
-    """How often this process has called into the extension; 0 where there is none."""
+    """How often this process has called into the extension, and the interpreters that it started and that have ended."""
     extension = sys.modules.get("tutti._tutti")
-    return extension.call_count() if extension else 0
+    count = extension.call_count() if extension else 0
+    left = os.environ["TUTTI_CONFORMANCE_CALLS"]
+    if os.path.exists(left):
+        with open(left, encoding="ascii") as file:
+            count += sum(map(int, file))
+    return count
 
 
-def replaced():
-    """Which names of the standard library's modules are Tutti's here."""
-    found = []
-    for module in ("synchronize", "queues", "connection", "pool"):
-        names = vars(importlib.import_module("multiprocessing." + module))
-        found += [f"{module}.{name}" for name, value in names.items()
-                  if isinstance(value, type) and value.__module__.partition(".")[0] == "tutti"]
-    return sorted(found)
+# --- which tests ----------------------------------------------------------------------------------------------
+
+def each_test(tests):
+    for test in tests:
+        if isinstance(test, unittest.TestSuite):
+            yield from each_test(test)
+        else:
+            yield test
 
 
-def chosen(module, wanted):
-    loader = unittest.TestLoader()
+def of_suite(suite, start):
+    """The tests of a suite that are for this start method."""
+    if suite == "multiprocessing":
+        return each_test(unittest.defaultTestLoader.loadTestsFromName(f"test.test_multiprocessing_{start}"))
+    name = {"main_handling": "test_multiprocessing_main_handling"}.get(suite, "test_concurrent_futures")
+    tests = each_test(unittest.defaultTestLoader.loadTestsFromName("test." + name))
+    return (test for test in tests if getattr(test, SAYS_ITS_START[suite], "none") == start)
+
+
+def chosen(tests, wanted):
     left_out = {name[1:] for name in wanted if name.startswith("-")}
-    for name in wanted:
-        class_name, _, test = name.partition(".")
-        kind = getattr(module, class_name, None)
-        if kind is not None:  # an older Python has fewer
-            tests = [kind(test)] if test else loader.loadTestsFromTestCase(kind)
-            yield unittest.TestSuite(test for test in tests if name_of(test) not in left_out)
+    named = {name for name in wanted if not name.startswith("-")}
+    for test in tests:
+        name = name_of(test)
+        if name not in left_out and (not named or name in named or type(test).__name__ in named):
+            yield test
 
 
-def main(method, path, *wanted):
-    module = importlib.import_module(f"test.test_multiprocessing_{method}")
+def main(suite, start, path, *wanted):
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # some tests crash a child
+    tests = unittest.TestSuite(chosen(of_suite(suite, start), wanted))
     with open(path, "a", encoding="utf-8") as file:
         result = Record(file)
-        unittest.TestSuite(chosen(module, wanted)).run(result)
+        tests.run(result)
         support = importlib.import_module("test.support")
-        result.tell(ended=True, altered=bool(support.environment_altered), replaced=replaced(),
-                    calls=calls_into_tutti())
+        result.tell(ended=True, altered=bool(support.environment_altered))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from parts import EXECUTOR, METHODS, MODULES, TUTTI
+
 DRIVER = """\
 import unittest
 from test._test_multiprocessing import install_tests_in_module_dict
@@ -20,20 +22,18 @@ install_tests_in_module_dict(globals(), "{method}")
 if __name__ == "__main__":
     unittest.main()
 """
-IN_PLACE = Path(__file__).with_name("in_place.py")
-METHODS = ("fork", "spawn", "forkserver")
+HERE = Path(__file__).parent
 
-# What stands at the end of multiprocessing/__init__.py in Tutti's tree.
-OVERLAY = """
-
-import tutti_in_place
-"""
-
+# What is imported at the end of a package of the standard library, in the trees of which side.
+OVERLAYS = (
+    ("multiprocessing", "in_place", (TUTTI, EXECUTOR)),
+    ("concurrent/futures", "executor_in_place", (EXECUTOR,)),
+)
 
 ASK = """
 import importlib.util, os, sys
-carries = all(importlib.util.find_spec(name) for name in ("test", "test._test_multiprocessing"))
-print(sys.version.split()[0], sys.base_prefix, os.path.dirname(os.__file__), os.path.realpath(sys.executable), carries)
+carried = [name for name in sys.argv[1:] if importlib.util.find_spec("test") and importlib.util.find_spec(name)]
+print(sys.version.split()[0], sys.base_prefix, os.path.dirname(os.__file__), os.path.realpath(sys.executable), *carried)
 """
 
 
@@ -41,10 +41,11 @@ class Python:
     """An interpreter that was found: what it says of itself."""
 
     def __init__(self, program):
-        said = subprocess.run([program, "-I", "-c", ASK], capture_output=True, text=True, check=True, timeout=30).stdout
-        self.version, prefix, library, self.program, carries = said.split()
+        asked = subprocess.run([program, "-I", "-c", ASK, *MODULES.values()],
+                               capture_output=True, text=True, check=True, timeout=30)
+        self.version, prefix, library, self.program, *carried = asked.stdout.split()
         self.prefix, self.library = Path(prefix), Path(library)
-        self.carries_tests = carries == "True"
+        self.carries = {suite for suite, module in MODULES.items() if module in carried}
 
     @property
     def minor(self):
@@ -63,8 +64,8 @@ def replace(path, text):
     path.write_text(text, encoding="utf-8")
 
 
-def make_tree(python, place, package=None):
-    """The interpreter of a tree below `place` with the drivers, and with the package laid over where one is given."""
+def make_tree(python, place, side, package=None):
+    """The interpreter of a tree below `place` with the drivers; and with the package laid over, but for the standard side."""
     library = place / python.library.relative_to(python.prefix)
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(python.library, library, symlinks=True, copy_function=link,
@@ -80,7 +81,13 @@ def make_tree(python, place, package=None):
         replace(driver.with_suffix(".py"), DRIVER.format(method=method))
     if package:
         shutil.copytree(package, library / "tutti")
-        link(IN_PLACE, library / "tutti_in_place.py")
-        module = library / "multiprocessing" / "__init__.py"
-        replace(module, module.read_text(encoding="utf-8") + OVERLAY)
+    for folder, module, sides in OVERLAYS:
+        if side in sides:
+            lay_over(library, folder, module)
     return program
+
+
+def lay_over(library, folder, module):
+    link(HERE / f"{module}.py", library / f"tutti_{module}.py")
+    path = library / folder / "__init__.py"
+    replace(path, path.read_text(encoding="utf-8") + f"\n\nimport tutti_{module}\n")
