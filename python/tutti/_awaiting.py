@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Results in asyncio. Cancelling the await cancels the work that has not started."""
+"""Results in asyncio. Cancelling the await cancels the work that has not started.
+
+asyncio is imported by the first who awaits a result: each spawned worker imports this module.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 __all__: list[str] = []
@@ -13,6 +15,8 @@ _STEP = 0.25  # seconds after which a thread that waits for a result nobody want
 
 async def outcome(result: Any, callbacks: Any) -> Any:
     """What the result's get() gives, once it is there: the thread that calls callbacks tells the loop."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     done = loop.create_future()
 
@@ -37,6 +41,8 @@ async def outcome(result: Any, callbacks: Any) -> Any:
 
 async def next_of(stream: Any) -> Any:
     """The stream's next result. StopAsyncIteration at the end."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     try:
         while not await loop.run_in_executor(None, stream._wait, _STEP):

@@ -6,6 +6,7 @@ import pathlib
 import sys
 
 import pytest
+from support import script
 
 import tutti
 from tutti import _tutti
@@ -63,3 +64,15 @@ def test_many_imports_of_the_extension():
         lock = module.Lock()
         assert lock.acquire()
         lock.release()
+
+
+def test_what_each_spawned_process_does_not_import(tmp_path):
+    """asyncio and concurrent.futures take as long as all the rest: whoever needs them imports them."""
+    text = """
+        import sys
+        import tutti, tutti._letter_pool, tutti.pool
+
+        print([name for name in ("asyncio", "concurrent.futures") if name in sys.modules])
+        assert issubclass(tutti.pool.WorkerDied, sys.modules["concurrent.futures.process"].BrokenProcessPool)
+    """
+    assert script(tmp_path, text) == "[]\n"
