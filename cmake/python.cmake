@@ -12,3 +12,6 @@ target_include_directories(tutti_python PRIVATE ${PROJECT_SOURCE_DIR}/python/ext
 target_link_libraries(tutti_python PRIVATE tutti_settings tutti_static)
 target_link_options(tutti_python PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,now -Wl,-z,relro)
 install(TARGETS tutti_python DESTINATION tutti COMPONENT python)
+
+# Beside the package: what TUTTI_INSTALL=1 needs at the interpreter's start.
+install(FILES python/start/_tutti_install.py python/start/tutti-install.pth DESTINATION . COMPONENT python)
