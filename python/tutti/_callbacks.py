@@ -56,7 +56,8 @@ class Callbacks:
                 self._thread = threading.Thread(target=self._run, name="tutti-callbacks", daemon=True)
                 self._thread.start()
                 return
-        if threading.get_ident() != self._thread.ident:  # a callback that submits finds it awake
+            is_awake = threading.get_ident() == self._thread.ident  # a callback that submits
+        if not is_awake:
             self._pool._wake()  # it waits for others only
 
     def call_when_done(self, result: Any, call: Callable[[], object]) -> None:
