@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What bench/run runs of Python's pools: Tutti's Pool and executor beside the standard library's, two workers each."""
+"""What bench/run runs of Python's pools: Tutti's Pool and executor beside the standard library's, two workers each; and
+joblib's backends."""
 
 import os
 
 from cases import Side, rates
-from cases_python import HERE, both, case
+from cases_python import HERE, both, case, script
 
 # What, as pools.py has it; how the table calls it; how many times the standard library's rate.
 POOLS = [
@@ -22,6 +23,8 @@ POOLS = [
     ("result", "executor, submit().result()", 30),
     ("result_one", "executor, submit().result(), one CPU", 8),
 ]
+# joblib's own backends, and how many times the rate of each.
+JOBLIB = [("loky", 3), ("threading", 0.7)]
 LIVES = [("fork", 2), ("forkserver", 5), ("spawn", 1)]
 PEERS = {"loky": "loky", "joblib": "joblib, loky", "mpire": "mpire", "pebble": "pebble", "multiprocess": "multiprocess",
          "mpi": "MPIPoolExecutor", "ray": "ray", "dask": "dask.distributed"}
@@ -47,6 +50,7 @@ def with_peers(what):
 CASES = [
     *(case(f"pool, {what}", 5, with_peers(what)) for what, _, _ in POOLS),
     *(case(f"pool, life, {method}", 5, both("pools.py", "life", method)) for method, _ in LIVES),
+    case("joblib", 5, [script("joblib_calls.py", side) for side in ("tutti", "loky", "threading")]),
 ]
 ROWS = [
     *(rates("pools", name, f"python, pool, {what}", "tutti", "standard", "multiprocessing", need)
@@ -55,4 +59,5 @@ ROWS = [
       for what, name in AGAINST_PEERS for side, against in PEERS.items()),
     *(rates("pools", f"Pool: start, one call, end, {method}", f"python, pool, life, {method}", "tutti", "standard",
             "multiprocessing", need) for method, need in LIVES),
+    *(rates("pools", "joblib, batches of one call", "python, joblib", "tutti", side, side, need) for side, need in JOBLIB),
 ]
