@@ -28,6 +28,7 @@ JOBLIB = [("loky", 3), ("threading", 0.7)]
 LIVES = [("fork", 2), ("forkserver", 5), ("spawn", 1)]
 PEERS = {"loky": "loky", "joblib": "joblib, loky", "mpire": "mpire", "pebble": "pebble", "multiprocess": "multiprocess",
          "mpi": "MPIPoolExecutor", "ray": "ray", "dask": "dask.distributed"}
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 AGAINST_PEERS = [("map", "Pool.map, chunksize 1"), ("apply", "Pool.apply, round trip")]
 
 
@@ -47,9 +48,34 @@ def with_peers(what):
     return both("pools.py", what) + [peer(name, words) for name in PEERS if words]
 
 
+def real(name, words, ours=(("-m", "tutti"), ()), theirs=()):
+    """A program of examples/python from its start to its end, as `python -m tutti` runs it and as python does."""
+    path = os.path.join(ROOT, "examples", "python", name)
+
+    def side(of, before, after):
+        def command(setting, _number):
+            return [setting.python, "-B", *before, path, *words(), *after], 1
+        return Side(of, command)
+    return [side("tutti", *ours), side("standard", (), theirs)]
+
+
+def texts():
+    """Files of real text, enough of them for a second."""
+    found = [os.path.join(folder, name) for folder, _, names in os.walk("/usr/share") for name in names]
+    return [path for path in sorted(found) if os.path.isfile(path) and os.access(path, os.R_OK)][:5000]
+
+
+PROGRAMS = {
+    "words": ("words of 5,000 files", real("standard_word_count.py", lambda: ["-j", "2", *texts()])),
+    "images": ("images of 1024 x 1024", real("image_pipeline.py", lambda: ["-n", "100", "-s", "1024"])),
+    "grid": ("scikit-learn's grid search", real(
+        "grid_search.py", lambda: ["--size", "1000"], ((), ("--backend", "tutti")), ("--backend", "loky"))),
+}
+
 CASES = [
     *(case(f"pool, {what}", 5, with_peers(what)) for what, _, _ in POOLS),
     *(case(f"pool, life, {method}", 5, both("pools.py", "life", method)) for method, _ in LIVES),
+    *(case(f"program, {name}", 5, sides) for name, (_, sides) in PROGRAMS.items()),
     case("joblib", 5, [script("joblib_calls.py", side) for side in ("tutti", "loky", "threading")]),
 ]
 ROWS = [
@@ -59,5 +85,7 @@ ROWS = [
       for what, name in AGAINST_PEERS for side, against in PEERS.items()),
     *(rates("pools", f"Pool: start, one call, end, {method}", f"python, pool, life, {method}", "tutti", "standard",
             "multiprocessing", need) for method, need in LIVES),
+    *(rates("pools", what, f"python, program, {name}", "tutti", "standard", "loky" if name == "grid" else "multiprocessing", 1)
+      for name, (what, _) in PROGRAMS.items()),
     *(rates("pools", "joblib, batches of one call", "python, joblib", "tutti", side, side, need) for side, need in JOBLIB),
 ]
