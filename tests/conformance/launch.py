@@ -27,7 +27,7 @@ def stop(*_):
 
 class Run(NamedTuple):
     done: dict  # what each test did: {name: facts}
-    whole: dict  # what is known of all: altered, outside
+    whole: dict  # what is known of all: outside, altered, processor (seconds)
     seconds: float = 0
 
 
@@ -83,4 +83,5 @@ def run_part(program, part, wanted, name):
             if len(done) == known:
                 break
     outside += [line for line in lines if "outside" in line]
-    return Run(done, {"outside": outside, "altered": last.get("altered")}, time.monotonic() - begun)
+    whole = {"outside": outside, "altered": last.get("altered"), "processor": last.get("processor", 0)}
+    return Run(done, whole, time.monotonic() - begun)

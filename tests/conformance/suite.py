@@ -13,9 +13,11 @@ import json
 import os
 import resource
 import sys
+import threading
 import time
 import unittest
 
+PATIENCE = 10  # seconds for an executor to end
 # How a class of tests says which start method it is for; one that does not say is for none of them.
 SAYS_ITS_START = {"main_handling": "start_method", "concurrent_futures": "ctx"}
 
@@ -34,14 +36,22 @@ class Record(unittest.TestResult):
     def startTest(self, test):
         super().startTest(test)
         self.outcome, self.why, self.begun, self.calls = "passed", "", time.monotonic(), calls_into_tutti()
+        self.threads = threading.active_count()
         self.tell(begins=name_of(test))
+
+    def clear_up(self):
+        """What a failed test has left open, in a cycle with its exception, is not to be the next one's trouble."""
+        gc.collect()
+        deadline = time.monotonic() + PATIENCE
+        while threading.active_count() > self.threads and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def stopTest(self, test):
         super().stopTest(test)
-        if self.outcome == "failed":  # its executor, in a cycle with the exception, would have the end wait for its workers
-            gc.collect()
+        if self.outcome == "failed":
+            self.clear_up()
         self.tell(test=name_of(test), outcome=self.outcome, why=self.why, calls=calls_into_tutti() - self.calls,
-                  seconds=round(time.monotonic() - self.begun, 2))
+                  seconds=round(time.monotonic() - self.begun, 2), altered=has_altered())
 
     def failed(self, test, error):
         self.outcome, self.why = "failed", self._exc_info_to_string(error, test)
@@ -65,6 +75,13 @@ class Record(unittest.TestResult):
         self.outcome, self.why = "skipped", reason
         if not hasattr(test, "_testMethodName"):
             self.tell(outside=str(test), why="skipped: " + reason)
+
+
+def has_altered():
+    """Whether processes or threads were left behind since this was asked."""
+    support = importlib.import_module("test.support")
+    altered, support.environment_altered = bool(support.environment_altered), False
+    return altered
 
 
 def name_of(test):
@@ -110,14 +127,19 @@ def chosen(tests, wanted):
             yield test
 
 
+def processor_time():
+    """Seconds of this process and its children that have been waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
 def main(suite, start, path, *wanted):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # some tests crash a child
     tests = unittest.TestSuite(chosen(of_suite(suite, start), wanted))
     with open(path, "a", encoding="utf-8") as file:
         result = Record(file)
         tests.run(result)
-        support = importlib.import_module("test.support")
-        result.tell(ended=True, altered=bool(support.environment_altered))
+        result.tell(ended=True, altered=has_altered(), processor=processor_time())
 
 
 if __name__ == "__main__":

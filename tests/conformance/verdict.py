@@ -56,8 +56,9 @@ def last_line(text):
     return (text.strip().splitlines() or [""])[-1]
 
 
-def not_passed(done):
-    return [test for test, facts in done.items() if facts["outcome"] != "passed"]
+def odd_ones(done):
+    """The tests of which it matters what the standard library does with them."""
+    return [test for test, facts in done.items() if facts["outcome"] != "passed" or facts.get("altered")]
 
 
 def differing(standard, ours):
@@ -86,7 +87,9 @@ def about_the_whole(part, standard, ours):
     yield from (f"{line['outside']}: {last_line(line['why'])}" for line in ours.whole["outside"]
                 if line not in standard.whole["outside"] and not line["why"].startswith("skipped"))
     if ours.whole.get("altered") and not standard.whole.get("altered"):
-        yield 'processes or threads were left behind ("environment altered")'
+        yield "processes or threads were left behind"
+    yield from (f"{test} left processes or threads behind" for test, facts in ours.done.items()
+                if facts.get("altered") and facts["outcome"] != "listed" and not standard.done.get(test, {}).get("altered"))
 
 
 def compare(part, side, standard, ours, again):

@@ -84,6 +84,16 @@ def test_a_run_of_the_standard_library_is_found_out(harness):
     assert findings == ["not one call into the extension: this tested the standard library"]
 
 
+def test_a_test_that_leaves_something_behind_is_named(harness):
+    part, standard = harness.parts(["multiprocessing"])[0], a_run(harness, dict.fromkeys(TESTS, "passed"))
+    for allowed in (False, True):
+        ours = a_run(harness, dict.fromkeys(TESTS, "passed"))
+        ours.done["A.never"]["altered"], standard.done["A.never"]["altered"] = True, allowed
+        assert harness.verdict.odd_ones(ours.done) == ["A.never"]
+        findings, _ = harness.verdict.compare(part, "tutti", standard, ours, again)
+        assert findings == [] if allowed else findings == ["A.never left processes or threads behind"]
+
+
 def test_what_is_left_behind_is_a_finding(harness):
     findings, _, _ = judge(harness, [], altered=True)
     assert len(findings) == 1 and "left behind" in findings[0]
