@@ -132,4 +132,3 @@ KINDS = {
     "ray": Ray,
     "dask.distributed": Dask,
 }
-PACKAGES = {"multiprocess.Pool": "multiprocess", "dask.distributed": "distributed"}  # else the name itself
