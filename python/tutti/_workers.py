@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -28,6 +29,23 @@ _PATIENCE = 5.0  # seconds that a worker has to end after SIGTERM
 def _owner_has_ended() -> bool:
     parent = process.parent_process()
     return parent is not None and not parent.is_alive()
+
+
+def _end_with_owner() -> None:
+    """From now on this process is killed when its owner has ended, in the middle of a task as well.
+
+    The owner holds the other end of the pipe that is the parent's sentinel. The kernel sends a signal when that is closed,
+    so that no thread need wait for it, which would be in the way of tasks that fork.
+    """
+    parent: Any = process.parent_process()
+    if parent is None or not hasattr(fcntl, "F_SETSIG"):
+        return
+    fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
+    flags = fcntl.fcntl(parent.sentinel, fcntl.F_GETFL)
+    fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if not parent.is_alive():  # it ended just before
+        os._exit(1)
 
 
 def _initialize(worker: Any, manner: Any, initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> bool:
@@ -64,6 +82,7 @@ def run(
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, who ends the pool
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as it came: see _started
+    _end_with_owner()
     _worker = _tutti.Worker(pool.handle, index, by_value)
     pid = os.getpid()
     try:

@@ -255,11 +255,22 @@ class ProcessPoolExecutor(standard.Executor):
         self._let_go.detach()
         if cancel_futures:
             pool._cancel()
-        if wait:
+        if not wait:
+            _run_to_the_end(pool)
+            return
+        try:
             pool.close()
             pool.join()
+        except KeyboardInterrupt:  # at the interpreter's exit the rest would be waited for again
+            pool.terminate()
+            raise
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        """Ctrl-C in the block ends the workers at once; anything else lets them run what was submitted."""
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.terminate_workers()
         else:
-            _run_to_the_end(pool)
+            self.shutdown()
 
     def terminate_workers(self) -> None:
         """Ends the workers at once (SIGTERM); what waits is cancelled, what runs fails with WorkerDied."""

@@ -253,3 +253,33 @@ def test_many_threads_submit(executor):
         thread.join(SOON)
     assert failures == []
     assert sorted(future.result(SOON) for future in as_completed(futures, SOON)) == [x * x for x in range(300)]
+
+
+INTERRUPTED = """
+import os, signal, threading, time, tutti
+
+def wait(seconds):
+    time.sleep(seconds)
+
+if __name__ == "__main__":
+    begun = time.monotonic()
+    executor = tutti.ProcessPoolExecutor(2, mp_context=tutti.get_context("fork"))
+    try:
+        with executor:
+            futures = [executor.submit(wait, 0.2) for _ in range(500)]
+            futures[0].result()
+            {interrupt}
+    except KeyboardInterrupt:
+        print("interrupted", time.monotonic() - begun < 20, all(future.done() for future in futures))
+"""
+
+
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        "os.kill(os.getpid(), signal.SIGINT)",  # in the block
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()",  # in the wait at its end
+    ],
+)
+def test_an_interrupt_ends_the_executor_at_once(interrupt, tmp_path):
+    assert script(tmp_path, INTERRUPTED.format(interrupt=interrupt)) == "interrupted True True\n"

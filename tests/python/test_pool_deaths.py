@@ -350,3 +350,43 @@ def test_deaths_leave_nothing_in_the_arena():
         until(lambda: (pool.apply(children.same), children.live_blocks())[1] < before + 30)
     gc.collect()  # an exception that was caught refers to its result, by the frames of its traceback
     until(lambda: children.live_blocks() == before)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_an_owner_that_is_killed_takes_its_busy_workers_along(method, tmp_path):
+    output = script(
+        tmp_path,
+        f"""
+        import os, signal, subprocess, sys, time
+        import tutti
+
+        def alive(pid):
+            try:
+                with open(f"/proc/{{pid}}/stat") as file:
+                    return file.read().rpartition(")")[2].split()[0] != "Z"
+            except FileNotFoundError:
+                return False
+
+        def compute(queue):
+            queue.put(os.getpid())
+            while True:
+                sum(range(1000))
+
+        def own(queue):
+            pool = tutti.get_context({method!r}).Pool(2)
+            pool.map(compute, [queue] * 2, 1)
+
+        if __name__ == "__main__":
+            queue = tutti.SimpleQueue()
+            owner = tutti.get_context("fork").Process(target=own, args=(queue,))
+            owner.start()
+            pids = [queue.get() for _ in range(2)]
+            owner.kill()
+            owner.join()
+            end = time.monotonic() + 20
+            while any(map(alive, pids)) and time.monotonic() < end:
+                time.sleep(0.01)
+            print(any(map(alive, pids)))
+        """,
+    )
+    assert output == "False\n"
