@@ -31,6 +31,7 @@ struct pool_object {
 	struct functions functions; /* those that were published */
 	PyObject *task_class, *stream_class; /* subclasses of ours, of which results are made */
 	bool closing; /* takes no more tasks */
+	unsigned long long submitted; /* single calls */
 	unsigned woken; /* calls of _wake() */
 	unsigned draining; /* threads that wait in it for its end */
 	bool close_later; /* when they have left */

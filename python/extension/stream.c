@@ -75,11 +75,17 @@ static int read_task(struct stream_object *self, size_t place)
 static int next_task(struct stream_object *self, int64_t deadline)
 {
 	size_t place = 0;
-	if (stream_wants_inputs(self) && stream_fill(self) < 0)
+	size_t candidates = self->ordered ? 1 : self->count;
+	/* Not while there is something to give: the inputs' iterator may take its time, or wait for just that. */
+	bool is_there = self->count > 0 && self->window != SIZE_MAX &&
+	                pool_wait_any(self->pool, self->futures + self->first, candidates, &place, py_deadline(0)) == 1;
+	if (is_there)
+		return read_task(self, place) < 0 ? -1 : 1;
+	if (PyErr_Occurred() || (stream_wants_inputs(self) && stream_fill(self) < 0))
 		return -1;
 	if (self->count == 0)
 		return 2;
-	size_t candidates = self->ordered ? 1 : self->count;
+	candidates = self->ordered ? 1 : self->count;
 	int done = pool_wait_any(self->pool, self->futures + self->first, candidates, &place, deadline);
 	if (done <= 0)
 		return done;
@@ -315,7 +321,13 @@ static int init(struct stream_object *self, PyObject *arguments)
 	self->window = window > 0 ? (size_t)window : SIZE_MAX;
 	self->light = window != 0 ? 2 * (size_t)tutti_pool_worker_count(self->pool->pool) + 1 : SIZE_MAX;
 	self->inputs = PyObject_GetIter(inputs);
-	return self->inputs ? stream_fill(self) : -1;
+	/* Of an iterator only as much as keeps the workers busy: who asks for results waits for the rest. */
+	size_t whole = self->window;
+	if (whole != SIZE_MAX && whole > self->light)
+		self->window = self->light;
+	int filled = self->inputs ? stream_fill(self) : -1;
+	self->window = whole;
+	return filled;
 }
 
 PyObject *pool_stream(PyObject *object, PyObject *arguments)

@@ -13,6 +13,7 @@ struct task_object {
 	struct pool_object *pool;
 	PyObject *function;
 	tutti_future *future;
+	unsigned long long number; /* in the order of their submission */
 	bool is_reading; /* a thread decodes the result, or has; meanwhile another one may run */
 	PyObject *value, *error; /* one of them, when it is settled */
 	PyObject *called; /* NULL, or a threading.Event: its callback is called before anybody is told */
@@ -202,6 +203,7 @@ static PyObject *submit(struct pool_object *pool, PyObject *function, PyObject *
 	PyObject_GC_UnTrack(task);
 	task->pool = (struct pool_object *)Py_NewRef((PyObject *)pool);
 	task->function = Py_NewRef(function);
+	task->number = ++pool->submitted;
 	if (pool_submit(pool, function, arguments, form, options, &task->future, &size) < 0)
 		Py_CLEAR(task);
 	else if (pool_tend_now_and_then(pool) < 0)
@@ -348,6 +350,7 @@ static PyMemberDef members[] = {
 	{"__dictoffset__", T_PYSSIZET, offsetof(struct task_object, dict), READONLY, NULL},
 	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct task_object, weak_references), READONLY, NULL},
 	{"_pool", T_OBJECT, offsetof(struct task_object, pool), READONLY, "The pool that runs it."},
+	{"_number", T_ULONGLONG, offsetof(struct task_object, number), READONLY, "Its place in the order of submission."},
 	{"_called", T_OBJECT, offsetof(struct task_object, called), 0, "None, or an event that follows its callback."},
 	{0},
 };

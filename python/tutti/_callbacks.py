@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import threading
 import time
 from typing import Any, Callable
@@ -41,7 +43,9 @@ class Callbacks:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._waiting: list[tuple[Any, Callable[[], object]]] = []
+        # In the order of submission, in which calls start: (number, serial number, result, call).
+        self._waiting: list[tuple[int, int, Any, Callable[[], object]]] = []
+        self._serial = itertools.count()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -50,15 +54,27 @@ class Callbacks:
         self._append(result, functools.partial(_call_back, result, callback, error_callback))
 
     def _append(self, result: Any, call: Callable[[], object]) -> None:
+        entry = (getattr(result, "_number", 0), next(self._serial), result, call)
         with self._lock:
-            self._waiting.append((result, call))
+            bisect.insort(self._waiting, entry)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="tutti-callbacks", daemon=True)
-                self._thread.start()
+                self._start(entry)
                 return
             is_awake = threading.get_ident() == self._thread.ident  # a callback that submits
         if not is_awake:
             self._pool._wake()  # it waits for others only
+
+    def _start(self, entry: tuple[int, int, Any, Callable[[], object]]) -> None:
+        """With the lock. RuntimeError: the system has no thread left; then nobody is to wait for the call."""
+        thread = threading.Thread(target=self._run, name="tutti-callbacks", daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            self._waiting.remove(entry)
+            if isinstance(getattr(entry[2], "_called", None), threading.Event):
+                entry[2]._called = None
+            raise
+        self._thread = thread
 
     def call_when_done(self, result: Any, call: Callable[[], object]) -> None:
         """Nobody waits for this call."""
@@ -68,8 +84,8 @@ class Callbacks:
         """Has the ``_finish`` of a future called when its task is done."""
         self._append(future._task, future._finish)
 
-    def _first(self) -> list[tuple[Any, Callable[[], object]]]:
-        """The oldest ones: calls start in the order of their submission. Empty: the thread ends."""
+    def _first(self) -> list[tuple[int, int, Any, Callable[[], object]]]:
+        """The oldest ones. Empty: the thread ends."""
         with self._lock:
             if not self._waiting:
                 self._thread = None
@@ -90,22 +106,22 @@ class Callbacks:
         woken = self._pool._woken  # before the look at what is waited for
         entries = self._first()
         if entries:
-            done = [entry for entry in entries if entry[0]._is_done()]
+            done = [entry for entry in entries if entry[2]._is_done()]
             for entry in done:
                 with self._lock:
                     self._waiting.remove(entry)
-                _report_errors(entry[1])
+                _report_errors(entry[3])
             if not done:
                 self._wait(entries, woken)
         return bool(entries)
 
-    def _wait(self, entries: list[tuple[Any, Callable[[], object]]], woken: int) -> None:
-        tasks = [entry[0] for entry in entries if isinstance(entry[0], _tutti.Task)]
+    def _wait(self, entries: list[tuple[int, int, Any, Callable[[], object]]], woken: int) -> None:
+        tasks = [entry[2] for entry in entries if isinstance(entry[2], _tutti.Task)]
         others = len(tasks) < len(entries)
         if tasks:
             self._pool._wait_any(tasks, _PAUSE if others else _LONG_PAUSE, woken)
         else:
-            entries[0][0]._collect(_PAUSE)
+            entries[0][2]._collect(_PAUSE)
 
     def join(self) -> None:
         thread = self._thread

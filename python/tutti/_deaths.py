@@ -55,6 +55,7 @@ class Watch:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self.peak = 0  # bytes; 0: not known
+        self.noted = False  # its death was
 
     def look(self) -> None:
         """Asked now and then, and last before it is reaped. Of a child that has ended the system knows it exactly."""

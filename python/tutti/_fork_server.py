@@ -16,6 +16,7 @@ from tutti import _tutti
 
 __all__: list[str] = []
 
+_LONGEST = 100_000  # bytes; the system takes 128 KiB as one string
 _ORDER = "TUTTI_FORK_SERVER"  # in the server's environment: what it is to prepare, as JSON
 _PRELOADED = ["tutti._preloaded"]
 
@@ -70,7 +71,12 @@ def _order() -> str:
     data = spawn.get_preparation_data("")
     kept = ("sys_path", "sys_argv", "init_main_from_name", "init_main_from_path")
     order = {key: data[key] for key in kept if key in data}
-    return json.dumps({"arena": _tutti._arena_descriptor(None), **order})
+    order["arena"] = _tutti._arena_descriptor(None)
+    text = json.dumps(order, default=str)
+    if len(text) > _LONGEST:
+        del order["sys_argv"]  # each child is told it all the same
+        text = json.dumps(order, default=str)
+    return text
 
 
 server = Server()
@@ -96,12 +102,12 @@ def _join(descriptor: int) -> bool:
     """What the main module makes is to lie in the arena of those that it is for. False: the system keeps us away from it."""
     try:
         arena = os.open(f"/proc/{os.getppid()}/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+        try:
+            _tutti._join(arena)
+        finally:
+            os.close(arena)
+    except (OSError, _tutti.Error):
         return False
-    try:
-        _tutti._join(arena)
-    finally:
-        os.close(arena)
     return True
 
 

@@ -21,6 +21,9 @@ __all__: list[str] = []
 _UNKNOWN = 255  # the exit code of a process that nobody can tell, as in multiprocessing.forkserver
 _MOMENT = 1.0  # seconds for another thread to have started a worker
 _PATIENCE = 5.0  # seconds that a worker has to end after SIGTERM
+# Seconds between looks at that, at first and later. Not by its sentinel: a child of its may hold that open, and a worker
+# that has closed its descriptors has closed it, too.
+_GLANCE, _LONG_GLANCE = 0.0002, 0.01
 
 
 # --- in a worker ----------------------------------------------------------------------------------------------
@@ -29,6 +32,10 @@ _PATIENCE = 5.0  # seconds that a worker has to end after SIGTERM
 def _owner_has_ended() -> bool:
     parent = process.parent_process()
     return parent is not None and not parent.is_alive()
+
+
+def _leave_to_owner(number: int, frame: object) -> None:
+    pass
 
 
 def _end_with_owner() -> None:
@@ -80,7 +87,8 @@ def run(
 ) -> None:
     """What the process of a worker does. ``manner``: a class of _failures."""
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, who ends the pool
+    # Ctrl-C is for the owner, who ends the pool. Not SIG_IGN: programs that a task starts would inherit that.
+    signal.signal(signal.SIGINT, _leave_to_owner)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as it came: see _started
     _end_with_owner()
     _worker = _tutti.Worker(pool.handle, index, by_value)
@@ -95,10 +103,13 @@ def run(
 
 def _end_astray() -> None:
     """A child that a task has forked, and that came back from it: all that follows is its parent's."""
-    if not isinstance(sys.exc_info()[1], SystemExit):
+    error = sys.exc_info()[1]
+    code = error.code if isinstance(error, SystemExit) else 1
+    if not isinstance(error, SystemExit):
         traceback.print_exc()
     sys.stdout.flush()
-    os._exit(1)
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
 # --- in their owner -------------------------------------------------------------------------------------------
@@ -201,7 +212,8 @@ class Crew:
         by_memory_killer = False
         if code == -signal.SIGKILL and index not in self._overdue:
             kills = _deaths.count_memory_kills()
-            by_memory_killer, self._memory_kills = kills > self._memory_kills, kills
+            by_memory_killer = kills > self._memory_kills
+            self._memory_kills += by_memory_killer  # the next one is for another worker
         _deaths.note(worker.pid, self._watches[index].peak, by_memory_killer)
 
     def _tend_one(self, pool: Any, index: int, worker: Any) -> None:
@@ -212,7 +224,8 @@ class Crew:
                 self._overdue.add(index)
                 worker.kill()
             return
-        if code != 0:
+        if code != 0 and not self._watches[index].noted:
+            self._watches[index].noted = True
             self._note_death(index, worker, code)
         try:
             settled = pool._worker_ended(index, code, index in self._overdue)
@@ -253,10 +266,13 @@ class Crew:
                 worker.terminate()
         deadline = time.monotonic() + _PATIENCE
         for worker in running:
-            worker.join(max(0, deadline - time.monotonic()))
-            if worker.exitcode is None:
+            pause = _GLANCE
+            while _exit_code(worker) is None and time.monotonic() < deadline:
+                time.sleep(pause)
+                pause = min(2 * pause, _LONG_GLANCE)
+            if _exit_code(worker) is None:
                 worker.kill()
-                worker.join()
+            worker.join()
 
 
 def default_count() -> int:

@@ -193,6 +193,14 @@ class DefaultContext(_Objects, standard.DefaultContext):
     _actual_context: Any
     Process = Process
 
+    def __init__(self) -> None:
+        self._actual_context = None
+
+    @property
+    def _default_context(self) -> Any:
+        """Not before it is asked for: this package may be imported before there is a main module."""
+        return _concrete_contexts[_default_method()]
+
 
 class ForkContext(_Objects, standard.ForkContext):
     Process = ForkProcess
@@ -222,7 +230,7 @@ def _default_method() -> str:
     return "forkserver" if importable else "fork"
 
 
-_default_context = DefaultContext(_concrete_contexts[_default_method()])
+_default_context = DefaultContext()
 
 
 def _force_start_method(method: str) -> None:

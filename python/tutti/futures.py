@@ -68,7 +68,7 @@ class Future(standard.Future):  # type: ignore[type-arg]
             if error is None:
                 self._result = self._task.get()
             for waiter in self._waiters:
-                tell = waiter.add_cancelled if cancelled else waiter.add_exception if error else waiter.add_result
+                tell = waiter.add_cancelled if cancelled else waiter.add_exception if error is not None else waiter.add_result
                 tell(self)
             self._condition.notify_all()
         self._invoke_callbacks()
@@ -253,11 +253,11 @@ class ProcessPoolExecutor(standard.Executor):
         if pool is None or pool._state == "TERMINATE":
             return
         self._let_go.detach()
+        if not wait:
+            _run_to_the_end(pool, cancel_futures)
+            return
         if cancel_futures:
             pool._cancel()
-        if not wait:
-            _run_to_the_end(pool)
-            return
         try:
             pool.close()
             pool.join()
@@ -313,11 +313,17 @@ def _chunks(iterables: tuple[Iterable[Any], ...], chunksize: int, most: int) -> 
     return -(-min(sizes) // chunksize) if sizes else most
 
 
-def _run_to_the_end(pool: ExecutorPool) -> None:
-    """Without an executor, or one that waits: what was submitted is run, and then the workers end."""
+def _run_to_the_end(pool: ExecutorPool, cancel: bool = False) -> None:
+    """Without an executor, or one that waits: what was submitted is run, or cancelled, and then the workers end."""
     if os.getpid() == pool._pid and pool._state != "TERMINATE":
         pool.close()
-        threading.Thread(target=pool.join, name="tutti-shutdown").start()
+        threading.Thread(target=_end, args=(pool, cancel), name="tutti-shutdown").start()
+
+
+def _end(pool: ExecutorPool, cancel: bool) -> None:
+    if cancel:
+        pool._cancel()
+    pool.join()
 
 
 def _results(stream: Any, deadline: float | None) -> Iterator[Any]:
