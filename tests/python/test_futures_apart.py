@@ -57,7 +57,7 @@ def test_a_call_that_does_not_pickle_before_a_shutdown_without_waiting():
     with pytest.raises(pickle.PicklingError, match="stays here"):
         future.result(SOON)
     until(lambda: not any(worker.is_alive() for worker in workers))
-    assert not [thread for thread in threading.enumerate() if thread.name == "tutti-shutdown" and not thread.join(SOON)]
+    until(lambda: not any(thread.name == "tutti-shutdown" for thread in threading.enumerate()))
 
 
 def test_calls_run_where_no_thread_can_be_started(ctx, monkeypatch):
