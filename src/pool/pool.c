@@ -425,13 +425,19 @@ static bool is_idle(const tutti_pool *pool)
 
 static bool is_drained(void *context) { return tutti__pool_is_closed(context) || is_idle(context); }
 
-/* A claim outlives its job for a moment: whoever has got the result is not to find its worker busy. */
+/*
+ * A claim outlives its job for a moment: whoever has got the result is not to find its worker busy, nor for the next job
+ * that has got the same block. Half a claim is that of a job which the queue still had when it was asked.
+ */
 static bool is_busy(const tutti_pool *pool, unsigned index)
 {
-	uint64_t offset = load_acquire(&pool->shared->workers[index].claim[0]);
-	unsigned status =
-		offset ? tutti__job_status(load_acquire(&tutti__job_at(pool->arena, offset)->state)) : TUTTI__JOB_FREE;
-	return status != TUTTI__JOB_FREE && status != TUTTI__JOB_DONE;
+	const struct tutti__worker_entry *entry = &pool->shared->workers[index];
+	uint64_t offset = load_acquire(&entry->claim[0]), sequence = load_acquire(&entry->claim[1]);
+	if (!offset)
+		return false;
+	uint64_t state = load_acquire(&tutti__job_at(pool->arena, offset)->state);
+	unsigned status = tutti__job_status(state);
+	return tutti__job_sequence(state) == (uint32_t)sequence && status != TUTTI__JOB_FREE && status != TUTTI__JOB_DONE;
 }
 
 size_t tutti_pool_unfinished(const tutti_pool *pool)
