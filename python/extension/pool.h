@@ -65,7 +65,10 @@ int pool_tend(struct pool_object *pool);
 /* The same for what is called so often that the clock would cost too much. */
 int pool_tend_now_and_then(struct pool_object *pool);
 
-/* Submits one message, of `*size` bytes. `form`: a new reference is not taken. 0, or -1 with an exception. */
+/*
+ * Submits one message, of `*size` bytes. `form`: a new reference is not taken. 0, or -1 with an exception; with *size 0
+ * if it is the message that does not go, and another one may.
+ */
 int pool_submit(struct pool_object *pool, PyObject *function, PyObject *arguments, PyObject *form,
                 const struct task_options *options, tutti_future **future, size_t *size);
 

@@ -107,10 +107,12 @@ int pool_submit(struct pool_object *pool, PyObject *function, PyObject *argument
 {
 	struct outgoing out;
 	tutti_job_options job = {.retries = options->retries, .timeout = options->timeout};
+	*size = 0;
 	int result = encode_task(pool, function, arguments, form, &out);
+	if (result == 0)
+		*size = out.size;
 	if (result == 0 && pool_check(pool) < 0) /* pickling runs foreign code, which may have closed it */
 		result = -1;
-	*size = out.size;
 	if (result == 0) {
 		tutti_err err = tutti_pool_submit_message(pool->pool, future, out.parts, out.count, out.encoding, out.carried,
 		                                          out.carried_count, &job);

@@ -17,13 +17,17 @@ static void forget_task(struct stream_object *self)
 	self->place = self->end = 0;
 }
 
-/* Takes the task at a place out; those before it move up. */
-static tutti_future *take(struct stream_object *self, size_t place, Py_ssize_t *size)
+/* Takes the task at a place out; those before it move up. NULL: it has no future, but an error. */
+static tutti_future *take(struct stream_object *self, size_t place, Py_ssize_t *size, PyObject **error)
 {
 	tutti_future **futures = self->futures + self->first;
 	Py_ssize_t *sizes = self->sizes + self->first;
 	tutti_future *taken = futures[place];
+	PyObject **errors = self->errors + self->first;
 	*size = sizes[place];
+	*error = errors[place];
+	self->refused -= *error != NULL;
+	memmove(errors + 1, errors, place * sizeof *errors);
 	memmove(futures + 1, futures, place * sizeof *futures);
 	memmove(sizes + 1, sizes, place * sizeof *sizes);
 	self->first++;
@@ -52,12 +56,12 @@ static int keep_values(struct stream_object *self, PyObject *value)
 /* Reads the task at a place. Its values stand in the stream then. */
 static int read_task(struct stream_object *self, size_t place)
 {
-	Py_ssize_t size;
-	tutti_future *future = take(self, place, &size);
+	tutti_future *future = take(self, place, &self->end, &self->whole_failure);
+	self->place = 0;
+	if (!future)
+		return 0;
 	PyObject *value = pool_read(self->pool, future, self->function);
 	pool_drop(self->pool, future);
-	self->place = 0;
-	self->end = size;
 	if (value && self->chunk == 1) {
 		self->values = PyList_New(1);
 		if (self->values)
@@ -71,22 +75,28 @@ static int read_task(struct stream_object *self, size_t place)
 	return self->values || self->whole_failure ? 0 : -1;
 }
 
+/* As pool_wait_any(), of those that are next; one that did not go is done. */
+static int wait_for_one(struct stream_object *self, size_t *place, int64_t deadline)
+{
+	size_t candidates = self->ordered ? 1 : self->count;
+	for (*place = 0; self->refused > 0 && *place < candidates; ++*place)
+		if (!self->futures[self->first + *place])
+			return 1;
+	return pool_wait_any(self->pool, self->futures + self->first, candidates, place, deadline);
+}
+
 /* 1: values are there; 0: not in time; 2: there are no more; -1 with an exception. */
 static int next_task(struct stream_object *self, int64_t deadline)
 {
 	size_t place = 0;
-	size_t candidates = self->ordered ? 1 : self->count;
 	/* Not while there is something to give: the inputs' iterator may take its time, or wait for just that. */
-	bool is_there = self->count > 0 && self->window != SIZE_MAX &&
-	                pool_wait_any(self->pool, self->futures + self->first, candidates, &place, py_deadline(0)) == 1;
-	if (is_there)
+	if (self->count > 0 && self->window != SIZE_MAX && wait_for_one(self, &place, py_deadline(0)) == 1)
 		return read_task(self, place) < 0 ? -1 : 1;
 	if (PyErr_Occurred() || (stream_wants_inputs(self) && stream_fill(self) < 0))
 		return -1;
 	if (self->count == 0)
 		return 2;
-	candidates = self->ordered ? 1 : self->count;
-	int done = pool_wait_any(self->pool, self->futures + self->first, candidates, &place, deadline);
+	int done = wait_for_one(self, &place, deadline);
 	if (done <= 0)
 		return done;
 	return read_task(self, place) < 0 ? -1 : 1;
@@ -215,8 +225,7 @@ static PyObject *wait_for_next(PyObject *object, PyObject *seconds)
 	if (self->place == self->end && stream_wants_inputs(self))
 		there = stream_fill(self) < 0 ? -1 : 1;
 	if (there == 1 && self->place == self->end && self->count > 0)
-		there =
-			pool_wait_any(self->pool, self->futures + self->first, self->ordered ? 1 : self->count, &place, deadline);
+		there = wait_for_one(self, &place, deadline);
 	self->is_busy = false;
 	return there < 0 ? NULL : PyBool_FromLong(there);
 }
@@ -275,14 +284,15 @@ static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
 	if (!self->is_busy)
 		Py_CLEAR(self->inputs);
 	for (size_t i = 0; self->pool->process == pool_process() && i < self->count; i++)
-		tutti_future_cancel(self->futures[self->first + i]);
+		if (self->futures[self->first + i])
+			tutti_future_cancel(self->futures[self->first + i]);
 	Py_RETURN_NONE;
 }
 
 /* Done, or never to be done: the pool is broken, and who reads it is told why. */
 static bool is_over(tutti_future *future)
 {
-	tutti_err err = tutti_future_wait(future, TUTTI_NOW);
+	tutti_err err = future ? tutti_future_wait(future, TUTTI_NOW) : TUTTI_OK;
 	return err == TUTTI_OK || err == TUTTI_EFAILED;
 }
 
@@ -358,6 +368,8 @@ static int stream_traverse(PyObject *object, visitproc visit, void *arg)
 	Py_VISIT(self->values);
 	Py_VISIT(self->failures);
 	Py_VISIT(self->whole_failure);
+	for (size_t i = 0; i < self->count; i++)
+		Py_VISIT(self->errors[self->first + i]);
 	return 0;
 }
 
@@ -368,6 +380,8 @@ static int stream_clear(PyObject *object)
 	Py_CLEAR(self->function);
 	Py_CLEAR(self->inputs);
 	Py_CLEAR(self->inputs_error);
+	for (size_t i = 0; i < self->count; i++)
+		Py_CLEAR(self->errors[self->first + i]);
 	forget_task(self);
 	return 0;
 }
@@ -382,8 +396,9 @@ static void stream_dealloc(PyObject *object)
 	for (size_t i = 0; i < self->count; i++)
 		pool_drop(self->pool, self->futures[self->first + i]);
 	PyMem_Free(self->futures);
-	PyMem_Free(self->sizes);
 	stream_clear(object);
+	PyMem_Free(self->sizes);
+	PyMem_Free(self->errors);
 	Py_XDECREF((PyObject *)self->pool);
 	type->tp_free(object);
 	Py_DECREF(type);
@@ -404,6 +419,17 @@ static PyMethodDef methods[] = {
 	{0},
 };
 
+/* _has_inputs: whether its inputs are not all in. */
+static PyObject *has_inputs(PyObject *object, void *Py_UNUSED(closure))
+{
+	return PyBool_FromLong(((struct stream_object *)object)->inputs != NULL);
+}
+
+static PyGetSetDef properties[] = {
+	{"_has_inputs", has_inputs, NULL, "Whether its inputs are not all in.", NULL},
+	{0},
+};
+
 static PyMemberDef members[] = {
 	{"__dictoffset__", T_PYSSIZET, offsetof(struct stream_object, dict), READONLY, NULL},
 	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct stream_object, weak_references), READONLY, NULL},
@@ -419,6 +445,7 @@ static PyType_Slot slots[] = {
 	{Py_tp_clear, stream_clear},
 	{Py_tp_dealloc, stream_dealloc},
 	{Py_tp_methods, methods},
+	{Py_tp_getset, properties},
 	{Py_tp_members, members},
 	{0, NULL},
 };

@@ -23,10 +23,12 @@ struct stream_object {
 	size_t window, light; /* tasks under way: at most, and so many however large they are */
 	size_t task_bytes; /* of the last task */
 	struct task_options options;
-	/* Under way: from `first` on, `count` of them; and of how many inputs each is. */
+	/* Under way: from `first` on, `count` of them; of how many inputs each is; and, without a future, why it did not go. */
 	tutti_future **futures;
 	Py_ssize_t *sizes;
+	PyObject **errors;
 	size_t first, count, room;
+	size_t refused; /* so many have no future */
 	/* What was read of the last task and not given yet. */
 	PyObject *values, *failures; /* a list; NULL, or a dict by place */
 	PyObject *whole_failure; /* of all its inputs */

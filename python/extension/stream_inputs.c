@@ -9,6 +9,7 @@ static int make_room(struct stream_object *self)
 	if (self->first > self->room / 2) {
 		memmove(self->futures, self->futures + self->first, self->count * sizeof(tutti_future *));
 		memmove(self->sizes, self->sizes + self->first, self->count * sizeof(Py_ssize_t));
+		memmove(self->errors, self->errors + self->first, self->count * sizeof(PyObject *));
 		self->first = 0;
 		return 0;
 	}
@@ -17,11 +18,14 @@ static int make_room(struct stream_object *self)
 	if (futures)
 		self->futures = futures;
 	Py_ssize_t *sizes = futures ? PyMem_Resize(self->sizes, Py_ssize_t, room) : NULL;
-	if (!sizes) {
+	if (sizes)
+		self->sizes = sizes;
+	PyObject **errors = sizes ? PyMem_Resize(self->errors, PyObject *, room) : NULL;
+	if (!errors) {
 		PyErr_NoMemory();
 		return -1;
 	}
-	self->sizes = sizes;
+	self->errors = errors;
 	self->room = room;
 	return 0;
 }
@@ -84,14 +88,22 @@ static int submit_chunk(struct stream_object *self, PyObject *items, tutti_futur
 	return result;
 }
 
-/* 0, or -1 with an exception; `items` are lost then. */
+/* 0, or -1 with an exception; `items` are lost then. What cannot be pickled fails alone, in its place. */
 static int submit(struct stream_object *self, PyObject *items)
 {
-	tutti_future *future;
-	if (make_room(self) < 0 ||
-	    (self->chunk == 1 ? submit_one(self, items, &future) : submit_chunk(self, items, &future)) < 0)
+	tutti_future *future = NULL;
+	PyObject *error = NULL;
+	if (make_room(self) < 0)
 		return -1;
+	self->task_bytes = 1; /* asked for the arguments of a starmap, an input may raise: that ends the inputs */
+	if ((self->chunk == 1 ? submit_one(self, items, &future) : submit_chunk(self, items, &future)) < 0) {
+		if (self->task_bytes > 0 || !PyErr_ExceptionMatches(PyExc_Exception))
+			return -1;
+		error = pool_caught();
+		self->refused++;
+	}
 	self->futures[self->first + self->count] = future;
+	self->errors[self->first + self->count] = error;
 	self->sizes[self->first + self->count] = PyTuple_GET_SIZE(items);
 	self->count++;
 	return 0;

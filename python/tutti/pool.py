@@ -279,9 +279,10 @@ class Pool(_tutti.Pool):
             func = _functions.of_many_calls(func)
         func = _functions.with_options(func, retries, retry_on, memory)
         stream = self._stream(func, iterable, star, chunksize, window, ordered, values, retries, timeout)
-        if window and not stream._feed(False):
-            for known in list(self._streams):  # in place: another thread, or an input's iterator, may add one meanwhile
-                if known._feed(False) and known in self._streams:
+        if stream._has_inputs:
+            # In place: another thread, or an input's iterator, may add one meanwhile.
+            for known in list(self._streams):
+                if not known._has_inputs and known in self._streams:
                     self._streams.remove(known)
             self._streams.append(stream)
         return stream

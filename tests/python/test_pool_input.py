@@ -159,6 +159,30 @@ def test_inputs_before_one_that_cannot_be_sent(pool):
     assert [results.next(SOON), results.next(SOON)] == [4, 9]
     with pytest.raises(TypeError, match="cannot be pickled"):
         results.next(SOON)
+    assert results.next(SOON) == 16
+    with pytest.raises(StopIteration):
+        results.next(SOON)
+
+
+@pytest.mark.parametrize("method", ["imap", "imap_unordered", "map"])
+def test_an_input_that_cannot_be_sent_fails_alone(pool, method):
+    inputs = [1, threading.Lock(), 3, threading.Lock(), 5]
+    results = list(getattr(pool, method)(children.same, inputs, 1, return_exceptions=True))
+    assert len(results) == 5 and sum(isinstance(result, TypeError) for result in results) == 2
+    assert [result for result in results if not isinstance(result, TypeError)] == [1, 3, 5] or method == "imap_unordered"
+
+
+def test_an_iterator_is_not_read_before_somebody_asks_for_results(pool):
+    taken = []
+
+    def inputs():
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = pool.imap(children.same, inputs())
+    assert 2 <= len(taken) <= 5  # what keeps two workers busy
+    assert list(results) == list(range(1000))
 
 
 def test_outcomes_that_do_not_arrive(pool):
