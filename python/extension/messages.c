@@ -97,6 +97,18 @@ int message_encode(struct messages *messages, PyObject *object, struct outgoing 
 	return -1;
 }
 
+int message_encode_instead(struct messages *messages, PyObject *replacement, PyObject *error, struct outgoing *out)
+{
+	outgoing_clear(out);
+	outgoing_init(out);
+	int result = replacement ? message_encode(messages, replacement, out) : -1;
+	if (replacement && result < 0 && PyErr_ExceptionMatches(PyExc_Exception))
+		PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+	Py_XDECREF(replacement);
+	Py_XDECREF(error);
+	return result;
+}
+
 int message_encode_plain(struct messages *messages, PyObject *object, struct outgoing *out)
 {
 	outgoing_init(out);

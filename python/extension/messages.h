@@ -98,6 +98,12 @@ int message_carry(tutti_handle handle);
 /* Encodes. 0, or -1 with an exception that names what cannot be sent. Clear `out` in both cases. */
 int message_encode(struct messages *messages, PyObject *object, struct outgoing *out);
 
+/*
+ * When that has failed with `error`, which was caught: encodes what is to travel instead. 0, or -1: with `error` if this
+ * does not encode either; with the exception that is set if `replacement` is NULL. Both references are taken.
+ */
+int message_encode_instead(struct messages *messages, PyObject *replacement, PyObject *error, struct outgoing *out);
+
 /* The same as a pickle of the interpreter's default protocol, whatever it is. */
 int message_encode_plain(struct messages *messages, PyObject *object, struct outgoing *out);
 

@@ -49,19 +49,12 @@ static PyObject *reference_of(struct pool_object *pool, PyObject *function)
 	return number < 0 ? Py_NewRef(function) : PyLong_FromSsize_t(number);
 }
 
-/* Encodes what the pool makes of a task that does not encode. If that does not either: the first exception, or a better one. */
-static int encode_replaced(struct pool_object *pool, PyObject *task, struct outgoing *out)
+/* A task that does not encode, for the exception that is set, in another form. */
+static int encode_otherwise(struct pool_object *pool, PyObject *task, struct outgoing *out)
 {
 	PyObject *error = pool_caught();
 	PyObject *replacement = PyObject_CallMethod((PyObject *)pool, "_by_value", "OO", task, error);
-	outgoing_clear(out);
-	*out = (struct outgoing){0};
-	int result = replacement ? message_encode(&pool->state->messages, replacement, out) : -1;
-	if (replacement && result < 0 && PyErr_ExceptionMatches(PyExc_Exception))
-		PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-	Py_XDECREF(replacement);
-	Py_XDECREF(error);
-	return result;
+	return message_encode_instead(&pool->state->messages, replacement, error, out);
 }
 
 /* Encodes (function, arguments, form). 0, or -1 with an exception. Clear `out` in both cases. */
@@ -76,7 +69,7 @@ static int encode_task(struct pool_object *pool, PyObject *function, PyObject *a
 	else
 		*out = (struct outgoing){0};
 	if (task && result < 0 && PyErr_ExceptionMatches(PyExc_Exception))
-		result = encode_replaced(pool, task, out);
+		result = encode_otherwise(pool, task, out);
 	Py_XDECREF(reference);
 	Py_XDECREF(task);
 	return result;

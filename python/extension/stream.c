@@ -85,21 +85,23 @@ static int wait_for_one(struct stream_object *self, size_t *place, int64_t deadl
 	return pool_wait_any(self->pool, self->futures + self->first, candidates, place, deadline);
 }
 
-/* 1: values are there; 0: not in time; 2: there are no more; -1 with an exception. */
-static int next_task(struct stream_object *self, int64_t deadline)
+/* 1: the task at *place is done; 0: none in time; 2: there are no more; -1 with an exception. */
+static int await_task(struct stream_object *self, size_t *place, int64_t deadline)
 {
-	size_t place = 0;
-	/* Not while there is something to give: the inputs' iterator may take its time, or wait for just that. */
-	if (self->count > 0 && self->window != SIZE_MAX && wait_for_one(self, &place, py_deadline(0)) == 1)
-		return read_task(self, place) < 0 ? -1 : 1;
+	/* No inputs while there is something to give: their iterator may take its time, or wait for just that. */
+	if (self->count > 0 && self->window != SIZE_MAX && wait_for_one(self, place, py_deadline(0)) == 1)
+		return 1;
 	if (PyErr_Occurred() || (stream_wants_inputs(self) && stream_fill(self) < 0))
 		return -1;
-	if (self->count == 0)
-		return 2;
-	int done = wait_for_one(self, &place, deadline);
-	if (done <= 0)
-		return done;
-	return read_task(self, place) < 0 ? -1 : 1;
+	return self->count == 0 ? 2 : wait_for_one(self, place, deadline);
+}
+
+/* 1: values are there; else as await_task(). */
+static int next_task(struct stream_object *self, int64_t deadline)
+{
+	size_t place;
+	int done = await_task(self, &place, deadline);
+	return done == 1 && read_task(self, place) < 0 ? -1 : done;
 }
 
 static PyObject *raise_or_give(const struct stream_object *self, PyObject *error)
@@ -221,16 +223,15 @@ static PyObject *wait_for_next(PyObject *object, PyObject *seconds)
 	if (py_timeout(seconds, &timeout) < 0 || enter(self) < 0)
 		return NULL;
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : py_deadline(timeout);
-	int there = 1;
-	if (self->place == self->end && stream_wants_inputs(self))
-		there = stream_fill(self) < 0 ? -1 : 1;
-	if (there == 1 && self->place == self->end && self->count > 0)
-		there = wait_for_one(self, &place, deadline);
+	int there = self->place < self->end ? 1 : await_task(self, &place, deadline);
 	self->is_busy = false;
 	return there < 0 ? NULL : PyBool_FromLong(there);
 }
 
-/* _collect(values, errors, timeout): appends what is left to two lists. False: not in time; go on later. */
+/*
+ * _collect(values, errors, timeout): appends what is left to two lists; what the inputs' iterator raised comes first.
+ * False: not in time; go on later, as after an exception, which is none of the calls'.
+ */
 static PyObject *collect(PyObject *object, PyObject *arguments)
 {
 	struct stream_object *self = (struct stream_object *)object;
@@ -248,10 +249,12 @@ static PyObject *collect(PyObject *object, PyObject *arguments)
 		Py_XDECREF(error);
 	}
 	self->is_busy = false;
+	if (kept == 0 && there == 2 && self->inputs_error)
+		kept = PyList_Insert(errors, 0, self->inputs_error);
 	if (kept < 0 || there < 0)
 		return NULL;
-	if (there == 2 && self->inputs_error)
-		return raise_end(self);
+	if (there == 2)
+		Py_CLEAR(self->inputs_error);
 	return PyBool_FromLong(there == 2);
 }
 

@@ -148,21 +148,14 @@ static PyObject *run(struct worker_object *self, tutti_message *message, bool *i
 
 /* ---- the outcome ---- */
 
-/* Encodes by value what does not encode, for the exception that is set. 0, or -1 with that one. */
+/* A result that does not encode, for the exception that is set, by value. */
 static int encode_by_value(struct worker_object *self, PyObject *value, struct outgoing *out)
 {
 	PyObject *error = pool_caught();
 	PyObject *module = PyImport_ImportModule("tutti._functions");
 	PyObject *replacement = module ? PyObject_CallMethod(module, "by_value", "OO", value, error) : NULL;
-	outgoing_clear(out);
-	*out = (struct outgoing){0};
-	int result = replacement ? message_encode(&self->state->messages, replacement, out) : -1;
-	if (replacement && result < 0 && PyErr_ExceptionMatches(PyExc_Exception))
-		PyErr_SetObject((PyObject *)Py_TYPE(error), error);
 	Py_XDECREF(module);
-	Py_XDECREF(replacement);
-	Py_XDECREF(error);
-	return result;
+	return message_encode_instead(&self->state->messages, replacement, error, out);
 }
 
 /* 0, or -1 with an exception: it does not encode, or the arena has no room. */

@@ -6,6 +6,7 @@ asyncio is imported by the first who awaits a result: each spawned worker import
 
 from __future__ import annotations
 
+from multiprocessing.context import TimeoutError
 from typing import Any
 
 __all__: list[str] = []
@@ -44,13 +45,18 @@ async def next_of(stream: Any) -> Any:
     import asyncio
 
     loop = asyncio.get_running_loop()
-    try:
-        while not await loop.run_in_executor(None, stream._wait, _STEP):
+    while True:
+        try:
+            while not await loop.run_in_executor(None, stream._wait, _STEP):
+                pass
+        except asyncio.CancelledError:
+            stream._cancel()
+            raise
+        try:
+            pair = stream._next_pair(0)
+            break
+        except TimeoutError:  # another task of the loop has taken what was there
             pass
-    except asyncio.CancelledError:
-        stream._cancel()
-        raise
-    pair = stream._next_pair(0)
     if pair is None:
         raise StopAsyncIteration
     if pair[1] is not None:

@@ -8,12 +8,14 @@ import functools
 import itertools
 import threading
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Tuple
 
 from tutti import _tutti, _workers
 
 __all__: list[str] = []
 
+# In the order of submission, in which calls start: its number, a serial number, the result, what is to be called.
+_Entry = Tuple[int, int, Any, Callable[[], object]]
 _PAUSE = 0.01  # seconds between looks of the thread that makes the calls
 _LONG_PAUSE = 0.2  # the same where it is woken by what it waits for, but for what comes to that
 
@@ -43,17 +45,22 @@ class Callbacks:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
-        # In the order of submission, in which calls start: (number, serial number, result, call).
-        self._waiting: list[tuple[int, int, Any, Callable[[], object]]] = []
+        self._waiting: list[_Entry] = []
         self._serial = itertools.count()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def add(self, result: Any, callback: Any, error_callback: Any) -> None:
+        """Who waits for the result waits until these were called."""
         result._called = threading.Event()
-        self._append(result, functools.partial(_call_back, result, callback, error_callback))
+        try:
+            self.call_when_done(result, functools.partial(_call_back, result, callback, error_callback))
+        except BaseException:
+            result._called = None
+            raise
 
-    def _append(self, result: Any, call: Callable[[], object]) -> None:
+    def call_when_done(self, result: Any, call: Callable[[], object]) -> None:
+        """Nobody waits for this call. RuntimeError: the system has no thread left."""
         entry = (getattr(result, "_number", 0), next(self._serial), result, call)
         with self._lock:
             bisect.insort(self._waiting, entry)
@@ -64,27 +71,21 @@ class Callbacks:
         if not is_awake:
             self._pool._wake()  # it waits for others only
 
-    def _start(self, entry: tuple[int, int, Any, Callable[[], object]]) -> None:
-        """With the lock. RuntimeError: the system has no thread left; then nobody is to wait for the call."""
+    def _start(self, entry: _Entry) -> None:
+        """With the lock."""
         thread = threading.Thread(target=self._run, name="tutti-callbacks", daemon=True)
         try:
             thread.start()
         except BaseException:
             self._waiting.remove(entry)
-            if isinstance(getattr(entry[2], "_called", None), threading.Event):
-                entry[2]._called = None
             raise
         self._thread = thread
 
-    def call_when_done(self, result: Any, call: Callable[[], object]) -> None:
-        """Nobody waits for this call."""
-        self._append(result, call)
-
     def watch(self, future: Any) -> None:
         """Has the ``_finish`` of a future called when its task is done."""
-        self._append(future._task, future._finish)
+        self.call_when_done(future._task, future._finish)
 
-    def _first(self) -> list[tuple[int, int, Any, Callable[[], object]]]:
+    def _first(self) -> list[_Entry]:
         """The oldest ones. Empty: the thread ends."""
         with self._lock:
             if not self._waiting:
@@ -115,7 +116,7 @@ class Callbacks:
                 self._wait(entries, woken)
         return bool(entries)
 
-    def _wait(self, entries: list[tuple[int, int, Any, Callable[[], object]]], woken: int) -> None:
+    def _wait(self, entries: list[_Entry], woken: int) -> None:
         tasks = [entry[2] for entry in entries if isinstance(entry[2], _tutti.Task)]
         others = len(tasks) < len(entries)
         if tasks:

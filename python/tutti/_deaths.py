@@ -77,28 +77,6 @@ def _peak_of_running(pid: int) -> int:
     return 0
 
 
-def count_memory_kills() -> int:
-    """How often the out-of-memory killer has killed, by the system's count and our control group's."""
-    own = "/sys/fs/cgroup" + _control_group()
-    return max(_counter("/proc/vmstat"), _counter(f"{own}/memory.events"))
-
-
-def _control_group() -> str:
-    try:
-        with open("/proc/self/cgroup", encoding="utf-8") as file:
-            return next((line[3:].strip() for line in file if line.startswith("0::")), "")
-    except OSError:
-        return ""
-
-
-def _counter(path: str) -> int:
-    try:
-        with open(path, encoding="ascii") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
-    except (OSError, ValueError):
-        return 0
-
-
 def note(pid: int, peak: int, by_memory_killer: bool) -> None:
     """What will be asked for when the task of a dead worker is read."""
     _obituaries[pid] = (peak, by_memory_killer)

@@ -24,6 +24,7 @@ _PRELOADED = ["tutti._preloaded"]
 class Server(forkserver.ForkServer):
     _forkserver_pid: int | None
     _forkserver_address: str | None
+    _forkserver_alive_fd: int
     _preload_modules: list[str]
 
     def __init__(self) -> None:
@@ -46,7 +47,8 @@ class Server(forkserver.ForkServer):
         """Dead, it is left to be reaped by ensure_running of the base class."""
         try:
             return os.waitid(os.P_PID, self._forkserver_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None  # type: ignore[arg-type]
-        except ChildProcessError:  # somebody else reaped it
+        except ChildProcessError:  # somebody else reaped it, which the base class does not expect
+            os.close(self._forkserver_alive_fd)
             self._forkserver_pid = None
             return False
 
@@ -89,7 +91,7 @@ read_signed = forkserver.read_signed
 def preload_main() -> None:
     """In the server. A main module that cannot be imported is left to the children, where the error is told."""
     # What multiprocessing tells the children about their server it writes into its own object.
-    forkserver._forkserver.__dict__.update(_owner=None)
+    forkserver._forkserver.__dict__.update(_owner=None, _preload_modules=_PRELOADED)
     server.__dict__ = forkserver._forkserver.__dict__
     import json
 

@@ -16,6 +16,12 @@ UNPICKLABLE = (TypeError, AttributeError, pickle.PicklingError)
 _REMEDY = " With cloudpickle installed, lambdas, local functions and local classes travel by value."
 
 
+def name_of(function: object) -> str:
+    """For texts."""
+    name = getattr(function, "__qualname__", None)
+    return name if isinstance(name, str) else type(function).__name__
+
+
 # --- by value -------------------------------------------------------------------------------------------------
 
 
@@ -24,7 +30,7 @@ class ByValue:
 
     def __init__(self, value: Any) -> None:
         self._value = value
-        self.__qualname__ = getattr(value, "__qualname__", type(value).__name__)
+        self.__qualname__ = name_of(value)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         return self._value(*arguments, **keywords)
@@ -103,7 +109,7 @@ class _Around:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self.__qualname__ = getattr(function, "__qualname__", type(function).__name__)
+        self.__qualname__ = name_of(function)
 
 
 class _Retried(_Around):

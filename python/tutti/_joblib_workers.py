@@ -33,13 +33,8 @@ def _data_without_main(name: str) -> dict[str, Any]:
 
 
 class _WithoutMain(popen_spawn_posix.Popen):
-    # The same steps in every version of the standard library, with other data.
-    _launch: Any = types.FunctionType(
-        popen_spawn_posix.Popen._launch.__code__,  # type: ignore[attr-defined]
-        {
-            **vars(popen_spawn_posix),
-            "spawn": types.SimpleNamespace(**{**vars(spawn), "get_preparation_data": _data_without_main}),
-        },
+    _launch: Any = _popen.launch_with(
+        popen_spawn_posix, spawn=types.SimpleNamespace(**{**vars(spawn), "get_preparation_data": _data_without_main})
     )
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from tutti import _deaths, _tutti
+from tutti import _deaths, _functions, _tutti
 
 __all__ = ["WorkerDied"]
 
@@ -38,14 +38,9 @@ class BrokenPool(_tutti.Error, BrokenProcessPool):
     """The pool cannot work: its initializer failed, or its workers end before they are ready."""
 
 
-def _name_of(function: object) -> str:
-    name = getattr(function, "__qualname__", None)
-    return name if isinstance(name, str) else type(function).__name__
-
-
 def worker_died(function: object, text: str, pid: int, code: int) -> WorkerDied:
     """``text``: the core's account; ``code``: the signal, or minus the exit code."""
-    name = _name_of(function)
+    name = _functions.name_of(function)
     how = text.partition(": ")[2] or text
     peak, by_memory_killer = _deaths.obituary(pid)
     if peak is not None:

@@ -74,12 +74,13 @@ class Spawn(_Pickling, popen_spawn_posix.Popen):
     """A fresh interpreter."""
 
 
+def launch_with(module: Any, **names: Any) -> Any:
+    """The ``_launch`` of a module's Popen, the same steps in every version, with other things under names of its module."""
+    return types.FunctionType(module.Popen._launch.__code__, {**vars(module), **names})
+
+
 class _OfOurServer(popen_forkserver.Popen):
-    # The same steps in every version of the standard library, with our server in the place of its own.
-    _launch: Any = types.FunctionType(
-        popen_forkserver.Popen._launch.__code__,  # type: ignore[attr-defined]
-        {**vars(popen_forkserver), "forkserver": _fork_server},
-    )
+    _launch: Any = launch_with(popen_forkserver, forkserver=_fork_server)
 
 
 class ForkServer(_Pickling, _OfOurServer):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from multiprocessing.context import TimeoutError
 from typing import Any, Callable, Iterator
 
 __all__: list[str] = []
@@ -75,7 +76,29 @@ class Watched:
 
     def __init__(self, stream: Any, report: Any) -> None:
         self._stream = stream
-        self._report = report
+        self._report: Any = report
+        self._wait = stream._wait
+        self._cancel = stream._cancel
+
+    def _next_pair(self, timeout: float | None) -> Any:
+        """As the stream's. The report ends with the results, or with what the inputs' iterator raises."""
+        try:
+            pair = self._stream._next_pair(timeout)
+        except TimeoutError:
+            raise
+        except Exception:
+            self._close()
+            raise
+        if pair is None:
+            self._close()
+        else:
+            self._report.update(1)
+        return pair
+
+    def _close(self) -> None:
+        report, self._report = self._report, None
+        if report is not None:
+            report.close()
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -85,24 +108,28 @@ class Watched:
 
     def next(self, timeout: float | None = None) -> Any:
         """The next result. TimeoutError: not in time; ask again."""
-        pair = self._stream._next_pair(timeout)
+        pair = self._next_pair(timeout)
         if pair is None:
-            self._report.close()
             raise StopIteration
-        self._report.update(1)
         if pair[1] is not None:
             raise pair[1]
         return pair[0]
 
+    def __aiter__(self) -> Watched:
+        return self
+
+    async def __anext__(self) -> Any:
+        from tutti import _awaiting
+
+        return await _awaiting.next_of(self)
+
     def all(self) -> list[Any]:
         """All results. The first exception is raised, when all have ended."""
         values, errors = [], []
-        while (pair := self._stream._next_pair(None)) is not None:
-            self._report.update(1)
+        while (pair := self._next_pair(None)) is not None:
             values.append(pair[0])
             if pair[1] is not None:
                 errors.append(pair[1])
-        self._report.close()
         if errors:
             raise errors[0]
         return values

@@ -13,7 +13,7 @@ import traceback
 from multiprocessing import forkserver, process, resource_tracker
 from typing import Any, Callable
 
-from tutti import _deaths, _fork_server, _sharing, _tutti
+from tutti import _deaths, _fork_server, _machine, _sharing, _tutti
 from tutti import context as tutti_context
 
 __all__: list[str] = []
@@ -158,7 +158,7 @@ class Crew:
         self._daemon = {"daemon": True} if daemon else {}
         self._overdue: set[int] = set()
         self._watches: list[Any] = [None] * count
-        self._memory_kills = _deaths.count_memory_kills()
+        self._memory_kills = _machine.count_memory_kills()
         self._tending = threading.Lock()
         self._ending = False
 
@@ -211,7 +211,7 @@ class Crew:
         """For the text of its task's failure, before that can be read."""
         by_memory_killer = False
         if code == -signal.SIGKILL and index not in self._overdue:
-            kills = _deaths.count_memory_kills()
+            kills = _machine.count_memory_kills()
             by_memory_killer = kills > self._memory_kills
             self._memory_kills += by_memory_killer  # the next one is for another worker
         _deaths.note(worker.pid, self._watches[index].peak, by_memory_killer)
@@ -273,23 +273,6 @@ class Crew:
             if _exit_code(worker) is None:
                 worker.kill()
             worker.join()
-
-
-def default_count() -> int:
-    """As many as CPUs may be used by this process: by its affinity, and by the quota of its control group."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota()
-    return max(1, min(count, quota)) if quota else count
-
-
-def _quota() -> int | None:
-    """CPUs by the quota, rounded up; None: there is none, or it cannot be read."""
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
-        return None if quota == "max" else -(-int(quota) // int(period))
-    except (OSError, ValueError):
-        return None
 
 
 def report(error: BaseException) -> None:

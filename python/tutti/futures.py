@@ -15,7 +15,7 @@ from concurrent import futures as standard
 from concurrent.futures import _base
 from typing import Any, Callable, Iterable, Iterator, Sized
 
-from tutti import _tutti, _workers
+from tutti import _machine, _tutti
 from tutti._executor_pool import ExecutorPool, refuse_fork
 from tutti._outcomes import WorkerDied
 from tutti.context import TimeoutError as NotInTime
@@ -162,7 +162,7 @@ class ProcessPoolExecutor(standard.Executor):
         elif max_tasks_per_child is not None:
             refuse_fork(mp_context)
         self._mp_context = mp_context
-        self._max_workers = _workers.default_count() if max_workers is None else max_workers
+        self._max_workers = _machine.default_count() if max_workers is None else max_workers
         self._arguments = (self._max_workers, initializer, initargs, max_tasks_per_child, mp_context)
         self._started: ExecutorPool | None = None
         self._shutdown = False

@@ -23,7 +23,7 @@ from joblib import parallel
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase
 
-from tutti import _joblib_workers, _workers
+from tutti import _joblib_workers, _machine
 from tutti.pool import Pool
 
 __all__ = ["Backend", "register", "shutdown"]
@@ -183,7 +183,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase, metaclass=abc.ABCMeta):  #
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if n_jobs is None or process.current_process().daemon:  # daemons may not have children
             return 1
-        return n_jobs if n_jobs > 0 else max(_workers.default_count() + 1 + n_jobs, 1)
+        return n_jobs if n_jobs > 0 else max(_machine.default_count() + 1 + n_jobs, 1)
 
     def configure(
         self,

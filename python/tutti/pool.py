@@ -30,7 +30,7 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
 )
 from typing import TYPE_CHECKING, Any, Callable, Generator, Iterable, Iterator
 
-from tutti import _awaiting, _failures, _functions, _progress, _tutti, _workers
+from tutti import _awaiting, _failures, _functions, _machine, _progress, _tutti, _workers
 from tutti._callbacks import Callbacks
 
 if TYPE_CHECKING:
@@ -111,8 +111,12 @@ class MapResult:
     def _collect_in_turn(self, timeout: float | None) -> bool:
         try:
             return self._stream._collect(self._value, self._errors, timeout)  # type: ignore[no-any-return]
-        except Exception as error:  # of the inputs' iterator
-            self._errors.insert(0, error)
+        except _tutti.Error as error:
+            from tutti._outcomes import BrokenPool
+
+            if not isinstance(error, BrokenPool):
+                raise
+            self._errors.insert(0, error)  # the pool stays so: there is nothing more to come
             return True
 
     def _is_done(self) -> bool:
@@ -196,7 +200,7 @@ class Pool(_tutti.Pool):
         from tutti.context import _default_context
 
         self._state = INIT
-        self._processes = _workers.default_count() if processes is None else operator.index(processes)
+        self._processes = _machine.default_count() if processes is None else operator.index(processes)
         if self._processes < 1:
             raise ValueError("Number of processes must be at least 1")
         if maxtasksperchild is not None and not (isinstance(maxtasksperchild, int) and maxtasksperchild > 0):

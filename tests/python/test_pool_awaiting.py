@@ -111,9 +111,10 @@ def test_a_cancelled_async_for_cancels_the_rest(pool, go, tmp_path):
 
     async def main():
         results = pool.imap(children.wait_and_append_both, [(go, path)] * 20)
+        wait, waits = results._wait, threading.Event()
+        results._wait = lambda seconds: (waits.set(), wait(seconds))[1]
         task = asyncio.ensure_future(results.__anext__())
-        until(lambda: results._pool is pool)
-        await asyncio.sleep(0.05)
+        assert await asyncio.get_running_loop().run_in_executor(None, waits.wait, SOON)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -123,6 +124,18 @@ def test_a_cancelled_async_for_cancels_the_rest(pool, go, tmp_path):
     pool.close()
     pool.join()
     assert (tmp_path / "ran").stat().st_size <= 2
+
+
+def test_two_tasks_read_one_iterator(pool):
+    async def read(results):
+        return [value async for value in results]
+
+    async def main():
+        results = pool.imap(children.square, range(200))
+        return await asyncio.gather(read(results), read(results))
+
+    first, second = in_loop(main())
+    assert sorted(first + second) == [x * x for x in range(200)]
 
 
 def test_a_loop_that_is_closed_meanwhile(pool, go):

@@ -12,6 +12,7 @@ import pytest
 from support import SOON, script, until
 
 import tutti
+from tutti import _machine
 from tutti import pool as pools
 
 pytestmark = pytest.mark.timeout(60)
@@ -290,3 +291,25 @@ def test_a_program_that_has_its_children_reaped_by_itself(tmp_path, method):
                 print(executor.submit(abs, -3).result())
     """
     assert script(tmp_path, text.replace("METHOD", repr(method))) == "[1, 2]\n3\n"
+
+
+# --- how many -------------------------------------------------------------------------------------------------
+
+
+def test_the_default_size_knows_quotas_and_the_most_there_can_be(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(1000)), raising=False)
+    monkeypatch.setattr(_machine, "_control_groups", lambda: [str(tmp_path / "outer/inner"), str(tmp_path / "outer"), str(tmp_path)])
+    (tmp_path / "outer/inner").mkdir(parents=True)
+    assert _machine.default_count() == 256
+    (tmp_path / "outer/inner/cpu.max").write_text("max 100000\n")
+    (tmp_path / "outer/cpu.max").write_text("250000 100000\n")
+    assert _machine.default_count() == 3  # of the group above, rounded up
+    (tmp_path / "outer/inner/cpu.max").write_text("50000 100000\n")
+    assert _machine.default_count() == 1
+    (tmp_path / "outer/inner/cpu.max").write_text("nonsense")
+    assert _machine.default_count() == 3
+
+
+def test_control_groups_are_this_processs_and_those_above():
+    groups = _machine._control_groups()
+    assert groups[-1] == "/sys/fs/cgroup" and all(inner.startswith(outer) for inner, outer in zip(groups, groups[1:]))

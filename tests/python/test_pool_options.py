@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 
@@ -11,7 +12,7 @@ import pytest
 from support import SOON, still_works
 
 import tutti
-from tutti import _deaths, _progress
+from tutti import _machine, _progress
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -101,8 +102,8 @@ def test_the_memory_of_a_dead_worker(method):
 
 def test_a_kill_for_want_of_memory_is_told(pool, monkeypatch):
     """The system's counter is put forward: to make it kill would take a whole machine's memory."""
-    kills = _deaths.count_memory_kills()
-    monkeypatch.setattr(_deaths, "count_memory_kills", lambda: kills + 1)
+    kills = _machine.count_memory_kills()
+    monkeypatch.setattr(_machine, "count_memory_kills", lambda: kills + 1)
     with pytest.raises(tutti.WorkerDied, match="probably the out-of-memory killer"):
         pool.apply(children.kill_itself)
     with pytest.raises(tutti.WorkerDied) as caught:
@@ -111,8 +112,8 @@ def test_a_kill_for_want_of_memory_is_told(pool, monkeypatch):
 
 
 def test_an_own_exit_is_no_kill_for_memory(pool, monkeypatch):
-    kills = _deaths.count_memory_kills()
-    monkeypatch.setattr(_deaths, "count_memory_kills", lambda: kills + 1)
+    kills = _machine.count_memory_kills()
+    monkeypatch.setattr(_machine, "count_memory_kills", lambda: kills + 1)
     with pytest.raises(tutti.WorkerDied) as caught:
         pool.apply(children.leave, (3,))
     assert "out-of-memory" not in str(caught.value)
@@ -168,6 +169,31 @@ def test_an_iterator_has_no_total(pool):
     told = []
     list(pool.imap(children.square, (x for x in range(3)), progress=lambda *news: told.append(news)))
     assert told == [(1, None), (2, None), (3, None)]
+
+
+def test_progress_in_an_async_for(pool):
+    async def main():
+        results = pool.imap(children.square, range(4), progress=Bar)
+        return [value async for value in results]
+
+    Bar.made.clear()
+    assert asyncio.run(asyncio.wait_for(main(), SOON)) == [0, 1, 4, 9]
+    (bar,) = Bar.made
+    assert (bar.done, bar.closed) == (4, True)
+
+
+def test_the_report_ends_with_inputs_that_raise(pool):
+    def inputs():
+        yield 1
+        raise LookupError("no more")
+
+    Bar.made.clear()
+    results = pool.imap(children.square, inputs(), progress=Bar)
+    assert next(results) == 1
+    with pytest.raises(LookupError):
+        next(results)
+    (bar,) = Bar.made
+    assert (bar.done, bar.closed) == (1, True)
 
 
 def test_without_tqdm_a_line_is_written(pool, capsys, monkeypatch):

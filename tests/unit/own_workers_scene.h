@@ -114,6 +114,14 @@ static inline void never_end(tutti_worker *worker, tutti_message *input, unsigne
 	support_pause_forever();
 }
 
+/* A worker that runs a job of this pool, and never ends it. */
+static inline pid_t hire_busy(tutti_pool *pool, unsigned index)
+{
+	pid_t worker = hire(pool, index, never_end);
+	UNTIL(5000, load_acquire(running) == 1);
+	return worker;
+}
+
 /* --- jobs -------------------------------------------------------------------------------------------------------- */
 
 /* Of `size` bytes, in three parts. */
@@ -185,16 +193,6 @@ static inline tutti_handle send_queue(tutti_pool *pool, tutti_future **future, s
 	OK(submit_with(pool, future, size, &handle, 1, (tutti_job_options){.retries = retries}));
 	tutti_queue_close(queue);
 	return handle;
-}
-
-static inline void take_number(tutti_handle handle, uint64_t expected)
-{
-	tutti_queue *queue;
-	uint64_t number = 0;
-	OK(tutti_queue_at(&queue, arena, handle));
-	OK(tutti_queue_get_into(queue, &number, sizeof number, NULL, TUTTI_NOW));
-	assert_int_equal(number, expected);
-	tutti_queue_close(queue);
 }
 
 #endif

@@ -266,6 +266,16 @@ pid_t support_fork(void (*function)(void *context), void *context)
 	exit(0);
 }
 
+void support_take_number(tutti_arena *arena, tutti_handle handle, uint64_t expected)
+{
+	tutti_queue *queue;
+	uint64_t number = 0;
+	OK(tutti_queue_at(&queue, arena, handle));
+	OK(tutti_queue_get_into(queue, &number, sizeof number, NULL, TUTTI_NOW));
+	assert_int_equal(number, expected);
+	tutti_queue_close(queue);
+}
+
 int support_wait(pid_t pid)
 {
 	int status;

@@ -57,6 +57,9 @@ int64_t support_now(void);
 int64_t support_cpu_time(void); /* of this process, in ns: also on a busy machine what the work takes */
 void support_pause(void);
 
+/* The queue of a handle has this number in it, and now has it no more. */
+void support_take_number(tutti_arena *arena, tutti_handle queue, uint64_t expected);
+
 /* An arena of its own that may touch `max_bytes` (0: the default). */
 tutti_arena *support_arena(uint64_t max_bytes);
 /* Closes it; it must be as empty as it was, once the dead are looked after, and nobody else be in it. */

@@ -26,7 +26,7 @@ static void run_again_after(serve_job *serve, size_t size)
 	assert_int_equal(result.runs, 2);
 	assert_int_equal(result.pid, worker);
 	tutti_result_take(&result, &message);
-	take_number(message.carried[0], size);
+	support_take_number(arena, message.carried[0], size);
 	tutti_message_release(&message);
 	tutti_result_release(&result);
 	expect_gone(handle);
@@ -104,8 +104,7 @@ static void an_overdue_job_is_told_of(void **state)
 	tutti_future *future = submit(pool, 40, (tutti_job_options){.index = 12, .timeout = tutti_ms(50), .retries = 1});
 	for (unsigned run = 1; run <= 2; run++) {
 		store_release(running, 0);
-		pid_t worker = hire(pool, 0, never_end);
-		UNTIL(5000, load_acquire(running) == 1);
+		pid_t worker = hire_busy(pool, 0);
 		int64_t start = support_now();
 		assert_false(tutti_pool_worker_overdue(pool, 0)); /* this starts the clock */
 		UNTIL(5000, tutti_pool_worker_overdue(pool, 0));
@@ -130,8 +129,7 @@ static void a_job_without_a_time_is_never_overdue(void **state)
 	running = support_shared(sizeof *running);
 	tutti_pool *pool = open_own(1);
 	tutti_future *future = submit(pool, 40, (tutti_job_options){0});
-	pid_t worker = hire(pool, 0, never_end);
-	UNTIL(5000, load_acquire(running) == 1);
+	pid_t worker = hire_busy(pool, 0);
 	int64_t start = support_now();
 	while (support_now() - start < 20000000)
 		assert_false(tutti_pool_worker_overdue(pool, 0));
@@ -219,8 +217,7 @@ static void killing_the_pool_fails_what_runs_whatever_its_retries(void **state)
 	tutti_pool *pool = open_own(1);
 	tutti_future *runs = submit(pool, 5000, (tutti_job_options){.retries = 5});
 	tutti_future *waits = submit(pool, 5000, (tutti_job_options){.retries = 5});
-	pid_t worker = hire(pool, 0, never_end);
-	UNTIL(5000, load_acquire(running) == 1);
+	pid_t worker = hire_busy(pool, 0);
 	OK(tutti_pool_kill(pool));
 	kill(worker, SIGKILL);
 	bury(pool, 0, worker);

@@ -263,8 +263,7 @@ static void closing_ends_a_drain_in_another_thread(void **state)
 	running = support_shared(sizeof *running);
 	tutti_pool *pool = open_own(1);
 	tutti_future *future = submit(pool, 40, (tutti_job_options){0});
-	pid_t worker = hire(pool, 0, never_end);
-	UNTIL(5000, load_acquire(running) == 1);
+	pid_t worker = hire_busy(pool, 0);
 	tutti_future_close(future);
 	pthread_t thread;
 	struct drainer drainer = {.pool = pool};
@@ -287,8 +286,7 @@ static void a_closed_pool_answers_with_errors(void **state)
 	running = support_shared(sizeof *running);
 	tutti_pool *pool = open_own(1);
 	future = submit(pool, 40, (tutti_job_options){.retries = 1});
-	pid_t worker = hire(pool, 0, never_end);
-	UNTIL(5000, load_acquire(running) == 1);
+	pid_t worker = hire_busy(pool, 0);
 	tutti_pool_close(pool);
 	tutti_pool_close(pool);
 	EXPECT(TUTTI_ESHUTDOWN, submit_with(pool, &late, 40, NULL, 0, (tutti_job_options){0}));

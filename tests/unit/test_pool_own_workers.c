@@ -246,7 +246,7 @@ static void input_and_result_keep_what_they_carry_alive(void **state)
 		assert_int_equal(message.carried_count, 1);
 		assert_memory_equal(&message.carried[0], &handle, sizeof handle);
 		assert_true(support_is_filled(message.view.data, size, size));
-		take_number(message.carried[0], i);
+		support_take_number(arena, message.carried[0], i);
 		tutti_message_release(&message);
 		expect_gone(handle);
 	}
@@ -421,8 +421,7 @@ static void closing_cancels_what_waits_and_leaves_nothing(void **state)
 	OK(tutti_pool_publish(pool, (tutti_view){"bytes", 5}, &number));
 	for (unsigned i = 0; i < 6; i++)
 		send_queue(pool, &futures[i], SIZES[i], i, i % 2);
-	pid_t worker = hire(pool, 0, never_end);
-	UNTIL(5000, load_acquire(running) == 1);
+	pid_t worker = hire_busy(pool, 0);
 	tutti_future_close(futures[0]); /* that which runs */
 	tutti_future_close(futures[1]);
 	tutti_pool_close(pool); /* does not wait for a worker that is not its own */

@@ -41,16 +41,6 @@ static tutti_handle mail_a_queue(tutti_queue *by, size_t size, uint64_t number)
 	return handle;
 }
 
-static void get_number_from(tutti_handle handle, uint64_t expected)
-{
-	tutti_queue *queue;
-	uint64_t number = 0;
-	OK(tutti_queue_at(&queue, arena, handle));
-	OK(tutti_queue_get_into(queue, &number, sizeof number, NULL, TUTTI_NOW));
-	assert_int_equal(number, expected);
-	tutti_queue_close(queue);
-}
-
 static void expect_gone(tutti_handle handle)
 {
 	tutti_queue *queue;
@@ -74,7 +64,7 @@ static void the_last_handle_travels_in_a_message(void **state)
 		assert_int_equal(message.carried_count, 1);
 		assert_false(message.redelivered);
 		assert_memory_equal(&message.carried[0], &handle, sizeof handle);
-		get_number_from(message.carried[0], i);
+		support_take_number(arena, message.carried[0], i);
 		tutti_message_release(&message);
 		tutti_message_release(&message);
 		expect_gone(handle);
@@ -92,7 +82,7 @@ static void opening_a_carried_handle_takes_a_reference_of_its_own(void **state)
 	OK(tutti_queue_get(by, &message, TUTTI_NOW));
 	OK(tutti_queue_at(&mailed, arena, message.carried[0]));
 	tutti_message_release(&message);
-	get_number_from(handle, 7);
+	support_take_number(arena, handle, 7);
 	tutti_queue_close(mailed);
 	expect_gone(handle);
 	tutti_queue_close(by);
@@ -313,7 +303,7 @@ static void a_mailed_queue_survives_its_sender(void **state)
 	tutti_arena_sweep(arena);
 	tutti_message message;
 	OK(tutti_queue_get(by, &message, TUTTI_NOW));
-	get_number_from(message.carried[0], 42);
+	support_take_number(arena, message.carried[0], 42);
 	tutti_message_release(&message);
 	expect_gone(*mailing.handle);
 	tutti_queue_close(by);
@@ -338,7 +328,7 @@ static void what_a_killed_getter_held_is_let_go(void **state)
 	pid_t child = support_fork(get_and_wait, &mailing);
 	UNTIL(5000, load_acquire(mailing.stage) == 1);
 	tutti_arena_sweep(arena);
-	get_number_from(handle, 1); /* it lives while the getter does */
+	support_take_number(arena, handle, 1); /* it lives while the getter does */
 	support_kill(child);
 	tutti_arena_sweep(arena);
 	expect_gone(handle);
