@@ -39,7 +39,7 @@ extern "C" {
 	X(EFORKBOMB, "a started process would start itself again")                                                         \
 	X(EFAILED, "the task reported an error")                                                                           \
 	X(EWORKERDIED, "the worker died")                                                                                  \
-	X(ECANCELLED, "cancelled before it started")                                                                       \
+	X(ECANCELLED, "it was cancelled")                                                                                  \
 	X(ECORRUPT, "the arena is damaged") /* reserved */                                                                 \
 	X(EDESCRIPTORS, "no file descriptor is left")                                                                      \
 	X(EBROKEN, "the barrier is broken")                                                                                \

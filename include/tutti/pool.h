@@ -29,6 +29,10 @@ typedef struct tutti_stream tutti_stream;
 
 #define TUTTI_ANY_CODE INT32_MIN
 
+/* Of tasks that wait, those with the highest priority start first; of one priority, in the order of submission. */
+#define TUTTI_PRIORITY_MIN (-10)
+#define TUTTI_PRIORITY_MAX 10
+
 typedef struct tutti_pool_options {
 	tutti_arena *arena; /* default: the default arena */
 	const char *name; /* default: "pool" */
@@ -81,8 +85,17 @@ TUTTI_API tutti_inputs tutti_array(const void *elements, size_t count, size_t st
 /* Inputs from a function, called in the thread that reads the stream, once per input. */
 TUTTI_API tutti_inputs tutti_generator(tutti_next_input next, void *context);
 
+/* How one task is to be run. */
+typedef struct tutti_task_options {
+	uint64_t index; /* comes back with the result */
+	unsigned retries; /* further runs after a death */
+	tutti_time timeout; /* that one run may take; 0: any */
+	int priority; /* -10 to 10 */
+} tutti_task_options;
+
 typedef struct tutti_map_options {
 	bool unordered; /* results as they come; default: in the order of the inputs */
+	int priority; /* -10 to 10 */
 	size_t read_ahead; /* inputs that are submitted and not yet returned; default: 64 per worker */
 } tutti_map_options;
 
@@ -120,6 +133,10 @@ TUTTI_API int tutti_pool_worker(tutti_pool *pool, unsigned index);
  */
 TUTTI_API tutti_err tutti_pool_submit(tutti_pool *pool, tutti_future **future, const char *task, tutti_view input);
 
+/* The same with options of its own, instead of the pool's; NULL: with the pool's. TUTTI_EINVAL: there is no such priority. */
+TUTTI_API tutti_err tutti_pool_submit_with(tutti_pool *pool, tutti_future **future, const char *task, tutti_view input,
+                                           const tutti_task_options *options);
+
 /* Waits until it is done. TUTTI_ETIMEDOUT, TUTTI_EINTR. */
 TUTTI_API tutti_err tutti_future_wait(tutti_future *future, tutti_time timeout);
 
@@ -145,6 +162,13 @@ TUTTI_API bool tutti_future_has_started(const tutti_future *future);
 
 /* Cancels it if it has not started. TUTTI_EBUSY: it runs or is done. */
 TUTTI_API tutti_err tutti_future_cancel(tutti_future *future);
+
+/*
+ * Cancels it whether it has started or not, retries or not: the worker that runs it is killed, and replaced, and the result
+ * is TUTTI_ECANCELLED as soon as that has ended; others of the pool never notice. Does not wait for that. Of a pool of own
+ * workers the owner kills it: tutti_pool_worker_condemned(). TUTTI_EBUSY: it is done.
+ */
+TUTTI_API tutti_err tutti_future_terminate(tutti_future *future);
 
 /* Gives the future back; its task runs on unless cancelled. NULL is fine. */
 TUTTI_API void tutti_future_close(tutti_future *future);

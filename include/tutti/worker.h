@@ -35,16 +35,16 @@ TUTTI_API tutti_err tutti_pool_worker_begin(tutti_pool *pool, unsigned index);
 
 /*
  * The process of worker `index` has ended: what it ran is run again, or fails with TUTTI_EWORKERDIED. `timed_out`: it
- * was killed because tutti_pool_worker_overdue() said so. TUTTI_EBUSY: another process looks after that death at this
+ * was killed because tutti_pool_worker_condemned() said so. TUTTI_EBUSY: another process looks after that death at this
  * moment, call again. TUTTI_EFAILED: the pool is broken, do not start another one. TUTTI_EINVAL: no such place.
  */
 TUTTI_API tutti_err tutti_pool_worker_ended(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out);
 
 /*
- * True if what it runs has run for longer than it may: kill it. Asked now and then; the first question about a run starts
- * its clock. From true on the worker can neither finish that job nor take another: the kill costs this one alone.
+ * True if it is to be killed for what it runs: that was cancelled (tutti_future_terminate), or has run for longer than it
+ * may. Asked now and then; the first question about a run starts its clock. From true on the worker can neither finish that job nor take another: the kill costs this one alone.
  */
-TUTTI_API bool tutti_pool_worker_overdue(tutti_pool *pool, unsigned index);
+TUTTI_API bool tutti_pool_worker_condemned(tutti_pool *pool, unsigned index);
 
 /*
  * Puts bytes into the pool's catalogue, where its workers find them by `*number`, until the pool is closed.
@@ -52,19 +52,13 @@ TUTTI_API bool tutti_pool_worker_overdue(tutti_pool *pool, unsigned index);
  */
 TUTTI_API tutti_err tutti_pool_publish(tutti_pool *pool, tutti_view bytes, uint32_t *number);
 
-typedef struct tutti_job_options {
-	uint64_t index; /* comes back with the result */
-	unsigned retries; /* further runs after a death */
-	tutti_time timeout; /* that one run may take; 0: any */
-} tutti_job_options;
-
 /*
  * Submits a message, as tutti_queue_put_with() puts one. `options` may be NULL. Errors: as tutti_pool_submit(), and
  * those of the handles.
  */
 TUTTI_API tutti_err tutti_pool_submit_message(tutti_pool *pool, tutti_future **future, const tutti_view *parts,
                                               size_t count, tutti_encoding encoding, const tutti_handle *carried,
-                                              size_t carried_count, const tutti_job_options *options);
+                                              size_t carried_count, const tutti_task_options *options);
 
 /*
  * Moves the bytes of a result into a message, which outlives it if they are more than 64; fewer are valid until the
@@ -87,7 +81,7 @@ TUTTI_API void tutti_worker_refuse(tutti_worker *worker, const char *text);
 
 /*
  * Takes the next job. `input` is valid until the job is finished, or longer, until it is released, if this is the
- * job's last run. `*run`: 1 for the first. TUTTI_EOF: the pool takes and has no more, or the worker is overdue.
+ * job's last run. `*run`: 1 for the first. TUTTI_EOF: the pool takes and has no more, or the worker is condemned.
  * TUTTI_EEMPTY: none in time. TUTTI_EINTR, TUTTI_EBUSY: call again. TUTTI_EINVAL: the last one is not finished.
  */
 TUTTI_API tutti_err tutti_worker_next(tutti_worker *worker, tutti_message *input, unsigned *run, tutti_time timeout);
@@ -95,7 +89,7 @@ TUTTI_API tutti_err tutti_worker_next(tutti_worker *worker, tutti_message *input
 /*
  * Finishes the job with a message. `err`: TUTTI_OK, or TUTTI_EFAILED with a code. On an error (TUTTI_ENOMEM, and
  * those of the handles) it is not finished: say that, in fewer bytes; up to 64 always have room. TUTTI_ETIMEDOUT: it
- * has run for longer than it may, and this worker was not killed for a second: leave. TUTTI_EINVAL: there is no job.
+ * was cancelled or has run for longer than it may, and this worker was not killed for a second: leave. TUTTI_EINVAL: there is no job.
  */
 TUTTI_API tutti_err tutti_worker_finish(tutti_worker *worker, tutti_err err, int32_t code, const tutti_view *parts,
                                         size_t count, tutti_encoding encoding, const tutti_handle *carried,

@@ -40,7 +40,21 @@ int pool_check_running(struct pool_object *pool)
 	return -1;
 }
 
-int pool_task_options(PyObject *retries, PyObject *timeout, struct task_options *options)
+static int read_priority(PyObject *priority, int *number)
+{
+	int is_too_large;
+	long value = PyLong_AsLongAndOverflow(priority, &is_too_large);
+	if (value == -1 && PyErr_Occurred())
+		return -1;
+	*number = (int)value;
+	if (!is_too_large && value >= TUTTI_PRIORITY_MIN && value <= TUTTI_PRIORITY_MAX)
+		return 0;
+	PyErr_Format(PyExc_ValueError, "priority is a number from %d to %d, those with the highest start first; not %R",
+	             TUTTI_PRIORITY_MIN, TUTTI_PRIORITY_MAX, priority);
+	return -1;
+}
+
+int pool_task_options(PyObject *retries, PyObject *timeout, PyObject *priority, struct task_options *options)
 {
 	*options = (struct task_options){0};
 	if (retries) {
@@ -49,6 +63,8 @@ int pool_task_options(PyObject *retries, PyObject *timeout, struct task_options 
 			return -1;
 		options->retries = number < UINT32_MAX ? (unsigned)number : UINT32_MAX - 1;
 	}
+	if (priority && priority != Py_None && read_priority(priority, &options->priority) < 0)
+		return -1;
 	if (!timeout || timeout == Py_None)
 		return 0;
 	if (py_timeout(timeout, &options->timeout) < 0)
@@ -80,6 +96,13 @@ int pool_tend(struct pool_object *pool)
 		return 0;
 	pool->tended = now;
 	PyObject *done = PyObject_CallMethod((PyObject *)pool, "_tend", NULL);
+	Py_XDECREF(done);
+	return done ? 0 : -1;
+}
+
+int pool_end_condemned(struct pool_object *pool)
+{
+	PyObject *done = PyObject_CallMethod((PyObject *)pool, "_end_condemned", NULL);
 	Py_XDECREF(done);
 	return done ? 0 : -1;
 }
@@ -122,13 +145,13 @@ static PyObject *worker_ended(PyObject *object, PyObject *arguments)
 	return PyBool_FromLong(err == TUTTI_OK);
 }
 
-static PyObject *worker_overdue(PyObject *object, PyObject *index)
+static PyObject *worker_condemned(PyObject *object, PyObject *index)
 {
 	struct pool_object *self = (struct pool_object *)object;
 	unsigned long number = PyLong_AsUnsignedLong(index);
 	if (PyErr_Occurred() || pool_check(self) < 0)
 		return NULL;
-	return PyBool_FromLong(tutti_pool_worker_overdue(self->pool, (unsigned)number));
+	return PyBool_FromLong(tutti_pool_worker_condemned(self->pool, (unsigned)number));
 }
 
 /* ---- its end ---- */
@@ -290,17 +313,17 @@ static PyMethodDef methods[] = {
 	{"_open", pool_open, METH_VARARGS, "_open($self, *args)\n--\n\nMakes a pool of (workers, name)."},
 	{"apply_async", PY_WITH_KEYWORDS(pool_apply_async),
      "apply_async($self, func, args=(), kwds={}, callback=None, error_callback=None, *, retries=0, task_timeout=None, "
-     "retry_on=None, memory=None)\n"
+     "retry_on=None, memory=None, priority=0)\n"
      "--\n\nSubmits one call; its result."},
 	{"_stream", pool_stream, METH_VARARGS,
      "_stream($self, *args)\n--\n\nSubmits many calls: (func, iterable, star, chunksize, window, ordered, as_values, "
-     "retries, task_timeout). Window 0: all at once; -1: all, but of large ones a few ahead of who reads."},
+     "retries, task_timeout, priority). Window 0: all at once; -1: all, but of large ones a few ahead of who reads."},
 	{"_handle", pool_handle, METH_NOARGS, "_handle($self, /)\n--\n\nWhat its workers open, as bytes."},
 	{"_worker_begin", worker_begin, METH_O, "_worker_begin($self, index, /)\n--\n\nA worker is about to start."},
 	{"_worker_ended", worker_ended, METH_VARARGS,
      "_worker_ended($self, *args)\n--\n\nA worker's process has ended: (index, exitcode, timed_out). False: ask again."},
-	{"_worker_overdue", worker_overdue, METH_O,
-     "_worker_overdue($self, index, /)\n--\n\nWhether its task has run for longer than it may."},
+	{"_worker_condemned", worker_condemned, METH_O,
+     "_worker_condemned($self, index, /)\n--\n\nWhether it is to be killed for its task."},
 	{"_refuse_more", refuse_more, METH_NOARGS, "_refuse_more($self, /)\n--\n\nFrom now on tasks are refused."},
 	{"_drain", drain, METH_NOARGS, "_drain($self, /)\n--\n\nRuns what was submitted; no more is taken."},
 	{"_unfinished", unfinished, METH_NOARGS, "_unfinished($self, /)\n--\n\nHow many tasks wait or run."},

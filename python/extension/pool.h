@@ -45,6 +45,7 @@ struct pool_object {
 struct task_options {
 	unsigned retries;
 	tutti_time timeout;
+	int priority;
 };
 
 /* Changes in a forked child, which must leave its parent's pools alone. */
@@ -89,8 +90,8 @@ int pool_wait_until_woken(struct pool_object *pool, tutti_future *const *futures
  */
 PyObject *pool_read(struct pool_object *pool, tutti_future *future, PyObject *function);
 
-/* The keyword arguments retries and task_timeout: 0, or -1 with an exception. */
-int pool_task_options(PyObject *retries, PyObject *timeout, struct task_options *options);
+/* The keyword arguments retries, task_timeout and priority: 0, or -1 with an exception. */
+int pool_task_options(PyObject *retries, PyObject *timeout, PyObject *priority, struct task_options *options);
 
 /* A new object of a class of results (subclasses of ours), without calling __init__. */
 PyObject *pool_new_result(PyObject *class);
@@ -105,6 +106,9 @@ PyObject *pool_raise_timeout(struct py_state *state);
 
 /* The exception that is set, which is set no more; with its traceback. NULL: none is. */
 PyObject *pool_caught(void);
+
+/* Ends the workers of tasks that were cancelled while they ran. 0, or -1 with an exception. */
+int pool_end_condemned(struct pool_object *pool);
 
 /* Gives up a future without its result. */
 void pool_drop(struct pool_object *pool, tutti_future *future);

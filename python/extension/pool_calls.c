@@ -99,7 +99,7 @@ int pool_submit(struct pool_object *pool, PyObject *function, PyObject *argument
                 const struct task_options *options, tutti_future **future, size_t *size)
 {
 	struct outgoing out;
-	tutti_job_options job = {.retries = options->retries, .timeout = options->timeout};
+	tutti_task_options job = {.retries = options->retries, .timeout = options->timeout, .priority = options->priority};
 	*size = 0;
 	int result = encode_task(pool, function, arguments, form, &out);
 	if (result == 0)

@@ -277,19 +277,20 @@ static PyObject *feed(PyObject *object, PyObject *to_the_end)
 }
 
 /*
- * _cancel(): what has not started never does, and no further input is taken. Another thread may be in it: one that waits
+ * _cancel(running): what has not started never does, what runs is ended too if that is so, and no further input is taken. Another thread may be in it: one that waits
  * keeps its futures where they are, one that takes inputs looks at `cancelled` after each.
  */
-static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
+static PyObject *cancel(PyObject *object, PyObject *running)
 {
+	tutti_err (*end)(tutti_future *) = running == Py_True ? tutti_future_terminate : tutti_future_cancel;
 	struct stream_object *self = (struct stream_object *)object;
 	self->cancelled = true;
 	if (!self->is_busy)
 		Py_CLEAR(self->inputs);
 	for (size_t i = 0; self->pool->process == pool_process() && i < self->count; i++)
 		if (self->futures[self->first + i])
-			tutti_future_cancel(self->futures[self->first + i]);
-	Py_RETURN_NONE;
+			end(self->futures[self->first + i]);
+	return running == Py_True && pool_end_condemned(self->pool) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 /* Done, or never to be done: the pool is broken, and who reads it is told why. */
@@ -315,12 +316,12 @@ static PyObject *is_done(PyObject *object, PyObject *Py_UNUSED(none))
 
 static int init(struct stream_object *self, PyObject *arguments)
 {
-	PyObject *function, *inputs, *retries, *timeout;
+	PyObject *function, *inputs, *retries, *timeout, *priority;
 	Py_ssize_t chunk, window;
 	int star, ordered, as_values;
-	if (!PyArg_ParseTuple(arguments, "OOpnnppOO:_stream", &function, &inputs, &star, &chunk, &window, &ordered,
-	                      &as_values, &retries, &timeout) ||
-	    pool_task_options(retries, timeout, &self->options) < 0)
+	if (!PyArg_ParseTuple(arguments, "OOpnnppOOO:_stream", &function, &inputs, &star, &chunk, &window, &ordered,
+	                      &as_values, &retries, &timeout, &priority) ||
+	    pool_task_options(retries, timeout, priority, &self->options) < 0)
 		return -1;
 	if (chunk < 1) {
 		PyErr_Format(PyExc_ValueError, "Chunksize must be 1+, not %zd", chunk);
@@ -417,7 +418,7 @@ static PyMethodDef methods[] = {
 	{"_collect", collect, METH_VARARGS,
      "_collect($self, *args)\n--\n\nAppends the rest: (values, errors, timeout). False: not in time."},
 	{"_feed", feed, METH_O, "_feed($self, to_the_end, /)\n--\n\nSubmits further inputs; whether all are in."},
-	{"_cancel", cancel, METH_NOARGS, "_cancel($self, /)\n--\n\nCancels what has not started."},
+	{"_cancel", cancel, METH_O, "_cancel($self, running, /)\n--\n\nCancels what has not started, or what runs, too."},
 	{"_is_done", is_done, METH_NOARGS, "_is_done($self, /)\n--\n\nWhether all were run."},
 	{0},
 };

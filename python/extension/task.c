@@ -14,6 +14,7 @@ struct task_object {
 	PyObject *function;
 	tutti_future *future;
 	unsigned long long number; /* in the order of their submission */
+	int priority;
 	bool is_reading; /* a thread decodes the result, or has; meanwhile another one may run */
 	PyObject *value, *error; /* one of them, when it is settled */
 	PyObject *called; /* NULL, or a threading.Event: its callback is called before anybody is told */
@@ -141,12 +142,21 @@ static PyObject *task_successful(PyObject *object, PyObject *Py_UNUSED(none))
 	return NULL;
 }
 
-/* True if it had not started: then it never runs. */
-static PyObject *task_cancel(PyObject *object, PyObject *Py_UNUSED(none))
+/* True if it had not started: then it never runs. Or, of one that is to be ended as well while it runs, if it was not done. */
+static PyObject *task_cancel(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
 {
+	static const char *const names[] = {"running"};
 	struct task_object *self = (struct task_object *)object;
-	bool is_ours = self->pool->process == pool_process();
-	return PyBool_FromLong(is_ours && tutti_future_cancel(self->future) == TUTTI_OK);
+	PyObject *value;
+	if (py_arguments("cancel", names, 1, given, count, keywords, &value) < 0)
+		return NULL;
+	int running = py_flag(value, false);
+	if (running < 0)
+		return NULL;
+	if (self->pool->process != pool_process() ||
+	    (running ? tutti_future_terminate : tutti_future_cancel)(self->future) != TUTTI_OK)
+		Py_RETURN_FALSE;
+	return running && pool_end_condemned(self->pool) < 0 ? NULL : Py_NewRef(Py_True);
 }
 
 /* Whether it runs, or is done. */
@@ -204,6 +214,7 @@ static PyObject *submit(struct pool_object *pool, PyObject *function, PyObject *
 	task->pool = (struct pool_object *)Py_NewRef((PyObject *)pool);
 	task->function = Py_NewRef(function);
 	task->number = ++pool->submitted;
+	task->priority = options->priority;
 	if (pool_submit(pool, function, arguments, form, options, &task->future, &size) < 0)
 		Py_CLEAR(task);
 	else if (pool_tend_now_and_then(pool) < 0)
@@ -252,14 +263,14 @@ static PyObject *with_options(PyObject *function, unsigned retries, PyObject *re
 PyObject *pool_apply_async(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)
 {
 	static const char *const names[] = {"func",    "args",         "kwds",     "callback", "error_callback",
-	                                    "retries", "task_timeout", "retry_on", "memory"};
+	                                    "retries", "task_timeout", "retry_on", "memory",   "priority"};
 	enum { NAMES = sizeof names / sizeof *names };
 	struct pool_object *pool = (struct pool_object *)object;
 	PyObject *values[NAMES];
 	struct task_options options;
 	if (py_arguments("apply_async", names, NAMES, given, count, keywords, values) < 0 ||
-	    py_required("apply_async", "func", values[0]) < 0 || pool_task_options(values[5], values[6], &options) < 0 ||
-	    pool_check_running(pool) < 0)
+	    py_required("apply_async", "func", values[0]) < 0 ||
+	    pool_task_options(values[5], values[6], values[9], &options) < 0 || pool_check_running(pool) < 0)
 		return NULL;
 	PyObject *function = with_options(values[0], options.retries, values[7], values[8]);
 	PyObject *arguments = function ? as_tuple(values[1]) : NULL;
@@ -328,8 +339,9 @@ static PyMethodDef methods[] = {
 	{"successful", task_successful, METH_NOARGS,
      "successful($self, /)\n--\n\nWhether it is done without an exception. ValueError: it is not done."},
 	{"_has_started", task_has_started, METH_NOARGS, "_has_started($self, /)\n--\n\nWhether it runs, or is done."},
-	{"cancel", task_cancel, METH_NOARGS,
-     "cancel($self, /)\n--\n\nWhether it could be cancelled: it had not started, and never will."},
+	{"cancel", PY_WITH_KEYWORDS(task_cancel),
+     "cancel($self, running=False)\n--\n\nWhether it could be cancelled: it had not started, and never will. "
+     "running=True: ends it while it runs, too, by the kill of its worker."},
 	{0},
 };
 
@@ -351,6 +363,7 @@ static PyMemberDef members[] = {
 	{"__weaklistoffset__", T_PYSSIZET, offsetof(struct task_object, weak_references), READONLY, NULL},
 	{"_pool", T_OBJECT, offsetof(struct task_object, pool), READONLY, "The pool that runs it."},
 	{"_number", T_ULONGLONG, offsetof(struct task_object, number), READONLY, "Its place in the order of submission."},
+	{"_priority", T_INT, offsetof(struct task_object, priority), READONLY, "Of what waits, the highest starts first."},
 	{"_called", T_OBJECT, offsetof(struct task_object, called), 0, "None, or an event that follows its callback."},
 	{0},
 };

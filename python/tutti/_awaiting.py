@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Results in asyncio. Cancelling the await cancels the work that has not started.
+"""Results in asyncio. Cancelling the await cancels the work, also what runs.
 
 asyncio is imported by the first who awaits a result: each spawned worker imports this module.
 """
@@ -35,7 +35,7 @@ async def outcome(result: Any, callbacks: Any) -> Any:
     try:
         await done
     except asyncio.CancelledError:
-        result.cancel()
+        result.cancel(running=True)
         raise
     return result.get()
 
@@ -50,7 +50,7 @@ async def next_of(stream: Any) -> Any:
             while not await loop.run_in_executor(None, stream._wait, _STEP):
                 pass
         except asyncio.CancelledError:
-            stream._cancel()
+            stream._cancel(True)
             raise
         try:
             pair = stream._next_pair(0)

@@ -47,6 +47,7 @@ class Callbacks:
         self._pool = pool
         self._waiting: list[_Entry] = []
         self._serial = itertools.count()
+        self._in_order = True  # calls start in the order of their submission: none of those that wait has a priority
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -63,6 +64,7 @@ class Callbacks:
         """Nobody waits for this call. RuntimeError: the system has no thread left."""
         entry = (getattr(result, "_number", 0), next(self._serial), result, call)
         with self._lock:
+            self._in_order = self._in_order and not getattr(result, "_priority", 0)
             bisect.insort(self._waiting, entry)
             if self._thread is None:
                 self._start(entry)
@@ -86,11 +88,12 @@ class Callbacks:
         self.call_when_done(future._task, future._finish)
 
     def _first(self) -> list[_Entry]:
-        """The oldest ones. Empty: the thread ends."""
+        """The oldest ones, or all if a later one may be done before them. Empty: the thread ends."""
         with self._lock:
             if not self._waiting:
                 self._thread = None
-            return self._waiting[: self._pool._processes + 64]
+                self._in_order = True
+            return self._waiting[: self._pool._processes + 64 if self._in_order else None]
 
     def _run(self) -> None:
         while True:

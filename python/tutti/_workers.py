@@ -156,7 +156,7 @@ class Crew:
         self._context = context
         self._task = task  # the manner, initializer, its arguments, tasks for each worker, whether results may travel by value
         self._daemon = {"daemon": True} if daemon else {}
-        self._overdue: set[int] = set()
+        self._condemned: set[int] = set()
         self._watches: list[Any] = [None] * count
         self._memory_kills = _machine.count_memory_kills()
         self._tending = threading.Lock()
@@ -185,9 +185,16 @@ class Crew:
             finally:
                 self._tending.release()
 
-    def tend(self, pool: Any) -> None:
-        """Tells the pool which workers have ended, and starts others. Another thread may be at it: then nothing."""
-        if not self._tending.acquire(blocking=False):
+    def end_condemned(self, pool: Any) -> None:
+        """Kills those whose tasks were cancelled."""
+        self.tend(pool, _MOMENT)  # else whoever tends it next does that
+
+    def tend(self, pool: Any, patience: float = 0) -> None:
+        """Tells the pool which workers have ended, and starts others. While another thread is at it: nothing.
+
+        ``patience``: seconds to wait for that thread.
+        """
+        if not self._tending.acquire(timeout=patience):
             return
         try:
             for index, worker in enumerate(self.processes):
@@ -210,7 +217,7 @@ class Crew:
     def _note_death(self, index: int, worker: Any, code: int) -> None:
         """For the text of its task's failure, before that can be read."""
         by_memory_killer = False
-        if code == -signal.SIGKILL and index not in self._overdue:
+        if code == -signal.SIGKILL and index not in self._condemned:
             kills = _machine.count_memory_kills()
             by_memory_killer = kills > self._memory_kills
             self._memory_kills += by_memory_killer  # the next one is for another worker
@@ -220,21 +227,21 @@ class Crew:
         self._watches[index].look()
         code = _exit_code(worker)
         if code is None:
-            if pool._worker_overdue(index):
-                self._overdue.add(index)
+            if pool._worker_condemned(index):
+                self._condemned.add(index)
                 worker.kill()
             return
         if code != 0 and not self._watches[index].noted:
             self._watches[index].noted = True
             self._note_death(index, worker, code)
         try:
-            settled = pool._worker_ended(index, code, index in self._overdue)
+            settled = pool._worker_ended(index, code, index in self._condemned)
         except _tutti.Error as error:  # the pool is broken: who waits is told
             settled, self._ending, self.broken = True, True, str(error)
         if not settled:
             return
         worker.join()
-        self._overdue.discard(index)
+        self._condemned.discard(index)
         self.processes[index] = None
 
     def end(self) -> None:

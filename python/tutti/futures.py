@@ -114,11 +114,18 @@ class Future(standard.Future):  # type: ignore[type-arg]
             return super().cancelled()
         return self._task.ready() and isinstance(self._task._error, standard.CancelledError)
 
-    def cancel(self) -> bool:
-        """True if it had not started: then it never will."""
+    def cancel(self, *, running: bool = False) -> bool:
+        """True if it had not started: then it never will.
+
+        ``running=True``: ends it while it runs, too, by the kill of its worker, and waits for that (milliseconds); false if
+        it was done before.
+        """
         if self._task is None:
             return super().cancel()
-        cancelled = self._task.cancel() or self.cancelled()
+        cancelled: bool = self._task.cancel(running=running)
+        if running and cancelled:
+            self._task.wait(_UNTIL_KILLED)
+        cancelled = cancelled or self.cancelled()
         if cancelled and "_condition" in self.__dict__ and self._task.ready():
             self._finish()
         return cancelled
@@ -129,6 +136,7 @@ class Future(standard.Future):  # type: ignore[type-arg]
         super().add_done_callback(fn)
 
 
+_UNTIL_KILLED = 5.0  # seconds: what a busy machine may take
 _MADE_LATE = frozenset(vars(standard.Future()))
 _MAKING = threading.Lock()
 
@@ -211,14 +219,27 @@ class ProcessPoolExecutor(standard.Executor):
             return _failed(error)
 
     def options(
-        self, *, retries: int = 0, retry_on: Any = None, task_timeout: float | None = None, memory: int | None = None
+        self,
+        *,
+        retries: int = 0,
+        retry_on: Any = None,
+        task_timeout: float | None = None,
+        memory: int | None = None,
+        priority: int = 0,
     ) -> _Submitter:
         """``executor.options(retries=2, task_timeout=30).submit(...)``.
 
         ``retries``: further runs of a call whose worker died, or that raised one of ``retry_on``; ``task_timeout``:
-        seconds that a run may take, after which its worker is killed; ``memory``: bytes that the call may allocate.
+        seconds that a run may take, after which its worker is killed; ``memory``: bytes that the call may allocate;
+        ``priority``: -10 to 10, of what waits the highest starts first.
         """
-        options = {"retries": retries, "retry_on": retry_on, "task_timeout": task_timeout, "memory": memory}
+        options = {
+            "retries": retries,
+            "retry_on": retry_on,
+            "task_timeout": task_timeout,
+            "memory": memory,
+            "priority": priority,
+        }
         return _Submitter(self, options)
 
     def map(
@@ -240,7 +261,7 @@ class ProcessPoolExecutor(standard.Executor):
         window = 0 if buffersize is None else max(1, buffersize // chunksize)
         pool = self._pool()
         pool._make_room(_chunks(iterables, chunksize, pool._processes))
-        stream = pool._stream(fn, zip(*iterables), True, chunksize, window, True, False, 0, None)
+        stream = pool._stream(fn, zip(*iterables), True, chunksize, window, True, False, 0, None, 0)
         return _results(stream, deadline)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -335,7 +356,7 @@ def _results(stream: Any, deadline: float | None) -> Iterator[Any]:
             del pair
             yield values.pop()  # which is not held here any longer
     finally:
-        stream._cancel()
+        stream._cancel(False)
 
 
 def _next_pair(stream: Any, deadline: float | None) -> Any:

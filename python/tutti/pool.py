@@ -142,9 +142,9 @@ class MapResult:
         else:
             self._collect(timeout)
 
-    def cancel(self) -> None:
-        """Those that have not started never do."""
-        self._stream._cancel()
+    def cancel(self, running: bool = False) -> None:
+        """Those that have not started never do. ``running``: those that run are ended, by the kill of their workers."""
+        self._stream._cancel(running)
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
         return _awaiting.outcome(self, self._stream._pool._callbacks).__await__()
@@ -253,6 +253,11 @@ class Pool(_tutti.Pool):
 
     _repopulate_pool = _tend
 
+    def _end_condemned(self) -> None:
+        """Kills the workers whose tasks were cancelled."""
+        if self._state != TERMINATE:
+            self._crew.end_condemned(self)
+
     def _by_value(self, call: tuple[Any, Any, Any], error: Exception) -> tuple[Any, Any, Any]:
         """A call that pickle refuses, by `error`, as it can travel; or the error."""
         if not self._travels_by_value:
@@ -277,12 +282,13 @@ class Pool(_tutti.Pool):
         values = options.pop("return_exceptions", False)
         retries, timeout = options.pop("retries", 0), options.pop("task_timeout", None)
         retry_on, memory = options.pop("retry_on", None), options.pop("memory", None)
+        priority = options.pop("priority", 0)
         if options:
             raise TypeError(f"unexpected keyword argument {next(iter(options))!r}")
         if self._travels_by_value:
             func = _functions.of_many_calls(func)
         func = _functions.with_options(func, retries, retry_on, memory)
-        stream = self._stream(func, iterable, star, chunksize, window, ordered, values, retries, timeout)
+        stream = self._stream(func, iterable, star, chunksize, window, ordered, values, retries, timeout, priority)
         if stream._has_inputs:
             # In place: another thread, or an input's iterator, may add one meanwhile.
             for known in list(self._streams):
@@ -329,7 +335,8 @@ class Pool(_tutti.Pool):
         """``[func(item) for item in iterable]``.
 
         ``retries=``: further runs after the death of a worker, and after the exceptions of ``retry_on=``;
-        ``task_timeout=``: seconds that a chunk may take; ``memory=``: bytes that a call may allocate;
+        ``task_timeout=``: seconds that a chunk may take; ``memory=``: bytes that a call may allocate; ``priority=``: -10
+        to 10, of what waits the highest starts first;
         ``return_exceptions=True``: what failed has its exception in its place; ``progress=``: True, a class such as
         tqdm, or a function of (done, total).
         """

@@ -15,6 +15,7 @@ struct request {
 	void *buffer;
 	uint64_t capacity;
 	atomic_u64 *claim; /* note the message here first, if not NULL */
+	const struct tutti__bell *bell; /* NULL: it waits for messages only */
 	uint64_t room; /* a block of the caller's for an inline message, 0: none */
 	uint64_t room_size;
 	uint64_t block; /* the message's own block or parcel, if it had one */
@@ -266,6 +267,7 @@ static tutti_err take_one(tutti_queue *queue, uint32_t id, struct request *reque
 struct item_question {
 	tutti_arena *arena;
 	struct tutti__queue *shared;
+	const struct tutti__bell *bell;
 };
 
 /* Asks for the line behind the header's too: a message of 64 bytes lies on both, and they come at the same time. */
@@ -277,6 +279,14 @@ HOT static bool item_is_ready(void *context)
 	return tutti__queue_is_ready(question->arena, question->shared);
 }
 
+static bool has_rung(const struct tutti__bell *bell) { return load_acquire(bell->count) != bell->heard; }
+
+static bool item_or_bell_is_ready(void *context)
+{
+	struct item_question *question = context;
+	return has_rung(question->bell) || item_is_ready(context);
+}
+
 static tutti_err fail_empty(tutti_queue *queue)
 {
 	tutti__poll_refresh(&queue->polls);
@@ -286,14 +296,15 @@ static tutti_err fail_empty(tutti_queue *queue)
 	return tutti__fail_plain(TUTTI_EEMPTY, "nothing is in the queue. Wait longer, or put something.");
 }
 
-HOT static tutti_err wait_for_item(tutti_queue *queue, int64_t deadline)
+/* `bell` may be NULL. */
+HOT static tutti_err wait_for_item(tutti_queue *queue, const struct tutti__bell *bell, int64_t deadline)
 {
-	struct item_question question = {queue->reference.arena, queue->shared};
+	struct item_question question = {queue->reference.arena, queue->shared, bell};
 	struct tutti__waiting waiting = {.arena = question.arena,
 	                                 .patience = &queue->item_patience,
 	                                 .hints = &queue->shared->item_hints,
 	                                 .object = queue->reference.offset,
-	                                 .is_ready = item_is_ready,
+	                                 .is_ready = bell ? item_or_bell_is_ready : item_is_ready,
 	                                 .context = &question,
 	                                 .deadline = deadline};
 	tutti_err err = tutti__wait_at(&waiting, &queue->shared->items);
@@ -355,10 +366,14 @@ HOT __attribute__((noinline)) static tutti_err get_patiently(tutti_queue *queue,
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : timeout <= 0 ? 0 : tutti__deadline(timeout);
 	bool waited = false;
 	while ((err = take_one(queue, id, request, deadline, &result)) == TUTTI_OK && result == EMPTY && timeout > 0) {
-		err = wait_for_item(queue, deadline);
+		err = wait_for_item(queue, request->bell, deadline);
 		if (err)
 			return err;
 		waited = true;
+		if (unlikely(request->bell) && has_rung(request->bell)) {
+			pass_on(queue); /* the wake may have been for a message, too */
+			return TUTTI_EBUSY;
+		}
 		if (take_quickly(queue, id, request)) {
 			result = TAKEN;
 			break;
@@ -466,7 +481,7 @@ tutti_err tutti__queue_wait_ready(tutti_queue *queue, tutti_time timeout)
 	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : timeout <= 0 ? 0 : tutti__deadline(timeout);
 	bool waited = false;
 	while (!err && !tutti__queue_is_ready(queue->reference.arena, queue->shared)) {
-		err = timeout <= 0 ? fail_empty(queue) : wait_for_item(queue, deadline);
+		err = timeout <= 0 ? fail_empty(queue) : wait_for_item(queue, NULL, deadline);
 		waited = true;
 	}
 	if (waited)
@@ -474,9 +489,14 @@ tutti_err tutti__queue_wait_ready(tutti_queue *queue, tutti_time timeout)
 	return err;
 }
 
-tutti_err tutti__queue_claim(tutti_queue *queue, uint64_t message[2], atomic_u64 claim[2], tutti_time timeout)
+tutti_err tutti__queue_claim(tutti_queue *queue, uint64_t message[2], atomic_u64 claim[2],
+                             const struct tutti__bell *bell, tutti_time timeout)
 {
-	struct request request = {.copy = true, .buffer = message, .capacity = 2 * sizeof *message, .claim = claim};
+	struct request request = {.copy = true,
+	                          .buffer = message,
+	                          .capacity = 2 * sizeof *message,
+	                          .claim = claim,
+	                          .bell = bell};
 	return get(queue, &request, timeout);
 }
 

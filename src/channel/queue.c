@@ -106,6 +106,14 @@ void tutti_queue_close(tutti_queue *queue)
 
 tutti_handle tutti_queue_handle(const tutti_queue *queue) { return tutti__reference_handle(&queue->reference); }
 
+void tutti__queue_ring(tutti_queue *queue, atomic_u32 *bell)
+{
+	/* The waiter's side: mark, full barrier, look at the count. */
+	atomic_fetch_add_explicit(bell, 1, memory_order_acq_rel);
+	fence_after_rmw();
+	tutti__wake_all(&queue->shared->items);
+}
+
 uint64_t tutti_queue_size(const tutti_queue *queue)
 {
 	/* Looking changes nothing that the caller could see: the latch is the queue's. */

@@ -21,12 +21,22 @@ extern const struct tutti__kind tutti__queue_kind;
 /* True if a get would find something (a message, or the end). A hint: takes no latch, may be wrong for a moment. */
 bool tutti__queue_is_ready(tutti_arena *arena, struct tutti__queue *shared);
 
+/* Something besides the queue for which a getter waits: that `count` is another one than it has heard. */
+struct tutti__bell {
+	const atomic_u32 *count;
+	uint32_t heard;
+};
+
 /*
  * Gets one message of at most 16 bytes. Before the message becomes the caller's, its bytes are
  * stored to `claim` in the arena (second word first), so that whoever recovers the caller
- * knows what it had taken or was about to take.
+ * knows what it had taken or was about to take. `bell` may be NULL; TUTTI_EBUSY: it rang while the caller waited.
  */
-tutti_err tutti__queue_claim(tutti_queue *queue, uint64_t message[2], atomic_u64 claim[2], tutti_time timeout);
+tutti_err tutti__queue_claim(tutti_queue *queue, uint64_t message[2], atomic_u64 claim[2],
+                             const struct tutti__bell *bell, tutti_time timeout);
+
+/* Rings for all who wait at that queue with this bell: what is to be seen then is stored before. */
+void tutti__queue_ring(tutti_queue *queue, atomic_u32 *bell);
 
 /* Takes the next message of a joinable queue, which stays TAKING; the caller ends it. Never waits. TUTTI_EEMPTY, TUTTI_EOF. */
 tutti_err tutti__queue_take(tutti_queue *queue, uint64_t *parcel);

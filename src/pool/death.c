@@ -40,13 +40,22 @@ static void fail_died(tutti_pool *pool, struct tutti__job *job, const tutti_exit
 	tutti__job_finish(pool->arena, pool->shared, job);
 }
 
-/* Into the queue, once more. */
+/* The worker was killed, or died, when its job had been cancelled. */
+static void fail_cancelled(tutti_pool *pool, struct tutti__job *job)
+{
+	char text[128];
+	snprintf(text, sizeof text, "the task was cancelled while it ran, and its worker %d ended", job->pid);
+	tutti__job_set_failure(pool->arena, job, TUTTI_ECANCELLED, 0, text);
+	tutti__job_finish(pool->arena, pool->shared, job);
+}
+
+/* Into the backlog, once more. */
 static void put_again(tutti_pool *pool, uint64_t offset, uint32_t sequence)
 {
 	char text[256] = "the task was cancelled: its worker died while the pool was being closed";
 	uint64_t message[2] = {offset, sequence};
 	struct tutti__job *job = tutti__job_at(pool->arena, offset);
-	tutti_err err = tutti_queue_put(pool->jobs, message, sizeof message, TUTTI_FOREVER);
+	tutti_err err = tutti__backlog_put(&pool->backlog, message, job->priority);
 	if (err == TUTTI_OK || !tutti__job_move(job, sequence, TUTTI__JOB_PENDING, TUTTI__JOB_SETTLING))
 		return;
 	if (err == TUTTI_ESHUTDOWN)
@@ -68,6 +77,10 @@ static void settle_run(tutti_pool *pool, unsigned index, uint64_t offset, uint32
 	job->pid = (int32_t)load_relaxed(&pool->shared->workers[index].pid); /* it may not have come to writing it */
 	if (job->runs == 0)
 		job->runs = 1;
+	if ((state & TUTTI__JOB_CANCELLED) && !TUTTI__BUG(53)) {
+		fail_cancelled(pool, job);
+		return;
+	}
 	if (job->runs > job->retries || pool->killed) {
 		fail_died(pool, job, status, timed_out || (state & TUTTI__JOB_CONDEMNED));
 		return;

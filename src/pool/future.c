@@ -29,14 +29,26 @@ tutti_err tutti__future_order(tutti_pool *pool, tutti_future **result, struct tu
 	return TUTTI_OK;
 }
 
-tutti_err tutti_pool_submit(tutti_pool *pool, tutti_future **result, const char *task, tutti_view input)
+tutti_err tutti_pool_submit_with(tutti_pool *pool, tutti_future **result, const char *task, tutti_view input,
+                                 const tutti_task_options *options)
 {
 	uint64_t hash;
 	tutti_err err = tutti__pool_find_task(task, &hash);
 	if (err)
 		return err;
 	struct tutti__order order = tutti__pool_default_order(pool, hash, &input, 0);
+	if (options) {
+		order.index = options->index;
+		order.retries = options->retries;
+		order.timeout = options->timeout;
+		order.priority = options->priority;
+	}
 	return tutti__future_order(pool, result, &order);
+}
+
+tutti_err tutti_pool_submit(tutti_pool *pool, tutti_future **result, const char *task, tutti_view input)
+{
+	return tutti_pool_submit_with(pool, result, task, input, NULL);
 }
 
 /* Or taken, by another thread. */
@@ -106,13 +118,14 @@ static bool find_done(struct choice *choice, size_t limit)
 }
 
 /*
- * Jobs start in the order of their submission, so each worker passes over one at most: the first that is done is
- * among so many. One that was run again may be done later than others; that is seen at the latest after a tick.
+ * Without priorities jobs start in the order of their submission, so each worker passes over one at most: the first that
+ * is done is among so many. One that was run again may be done later than others; that is seen at the latest after a tick.
  */
 static bool has_done(void *context)
 {
 	struct choice *choice = context;
-	size_t limit = choice->futures[0]->pool->shared->worker_count + 1;
+	const tutti_pool *pool = choice->futures[0]->pool;
+	size_t limit = tutti__backlog_has_levels(&pool->backlog) ? choice->count : pool->shared->worker_count + 1;
 	return was_woken(choice) || find_done(choice, limit < choice->count ? limit : choice->count);
 }
 
@@ -171,6 +184,16 @@ tutti_err tutti_future_cancel(tutti_future *future)
 	if (job && tutti__pool_cancel(future->pool, job, future->sequence, "the task was cancelled before it started"))
 		return TUTTI_OK;
 	return tutti__fail(TUTTI_EBUSY, "the task has started and cannot be cancelled any more.");
+}
+
+tutti_err tutti_future_terminate(tutti_future *future)
+{
+	tutti_pool *pool = future->pool;
+	uint64_t job = load_relaxed(&future->job);
+	if (!job || !tutti__pool_cancel_run(pool, job, future->sequence))
+		return tutti__fail(TUTTI_EBUSY, "the task is done and cannot be cancelled any more.");
+	tutti__pool_tend_at_once(pool);
+	return TUTTI_OK;
 }
 
 void tutti_future_close(tutti_future *future)

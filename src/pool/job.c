@@ -23,6 +23,7 @@ tutti_err tutti__job_create(tutti_arena *arena, const struct tutti__order *order
 	job->task = order->task;
 	job->index = order->index;
 	job->retries = order->retries;
+	job->priority = order->priority;
 	store_relaxed(&job->timeout, (uint64_t)order->timeout); /* the same */
 	job->result.size = 0;
 	store_relaxed(&job->worker, 0);

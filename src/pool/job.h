@@ -13,6 +13,7 @@ struct tutti__order {
 	uint64_t index;
 	struct tutti__lading input;
 	unsigned retries;
+	int priority;
 	tutti_time timeout;
 };
 

@@ -9,7 +9,8 @@
  *   PENDING -> RUNNING  by a worker, CAS: of two that hold the same message one wins, and its
  *                       index stands in the same word: after a death there is no doubt
  *   RUNNING -> DONE     by the worker, one store: result and "done" at once
- *   RUNNING -> RUNNING, CONDEMNED  by the owner: it is to be killed for this job, which it does not finish any more
+ *   RUNNING -> RUNNING, CONDEMNED  by the owner: it is to be killed for this job, which it does not finish any more;
+ *                       CANCELLED as well: then that is the job's end, whatever further runs it has
  *   PENDING -> DONE     by who cancels (err = ECANCELLED), through SETTLING
  *   RUNNING -> PENDING | DONE  by the owner after the worker's death, through SETTLING
  *
@@ -17,7 +18,7 @@
  * in its entry (`claim`), so after its death the owner knows which job it had taken or
  * was about to take. The owner puts that job into the queue again if it is PENDING; if
  * it was still there, the queue holds it twice, and the sequence and the CAS see to it
- * that it runs once.
+ * that it runs once. Jobs with a priority have queues of their own: backlog.h.
  *
  * Death of a worker: job RUNNING: what it had already hung to the job (result), or was taking
  *   away from it (input), goes with the dead; the owner then runs it again or fails it. The
@@ -45,6 +46,7 @@
 
 #include "arena/object.h"
 #include "arena/wait.h"
+#include "pool/backlog.h"
 #include "pool/cargo.h"
 
 enum { TUTTI__WORKERS_MAX = 256, TUTTI__RETRY_CODES = 8, TUTTI__CATALOGUE_MAX = 256 };
@@ -58,7 +60,8 @@ enum tutti__job_status {
 	TUTTI__JOB_STATUS_MASK = 15,
 	TUTTI__JOB_WAITERS = 16, /* somebody may sleep on the state's low half */
 	TUTTI__JOB_DETACHED = 32, /* nobody wants the result */
-	TUTTI__JOB_CONDEMNED = 64, /* RUNNING, and overdue */
+	TUTTI__JOB_CONDEMNED = 64, /* RUNNING, and to be ended by the kill of its worker */
+	TUTTI__JOB_CANCELLED = 128, /* CONDEMNED, for that */
 	TUTTI__JOB_RUNNER = 0xff00
 };
 
@@ -75,7 +78,8 @@ struct tutti__job {
 	uint32_t retries; /* further runs after a death */
 	atomic_u64 timeout; /* ns that a run may take; 0: any */
 	struct tutti__cargo input, result;
-	uint64_t reserved[2];
+	int32_t priority;
+	uint32_t reserved[3];
 };
 _Static_assert(sizeof(struct tutti__job) == 256, "a job is one block of 256 bytes");
 
@@ -88,7 +92,7 @@ struct tutti__worker_entry {
 
 struct tutti__pool {
 	struct tutti__object object;
-	tutti_handle jobs; /* the queue */
+	struct tutti__shared_backlog backlog;
 	uint32_t worker_count;
 	uint32_t tasks_per_worker;
 	uint32_t retries;

@@ -47,27 +47,28 @@ tutti_err tutti_pool_worker_ended(tutti_pool *pool, unsigned index, const tutti_
 	return err;
 }
 
-bool tutti_pool_worker_overdue(tutti_pool *pool, unsigned index)
+bool tutti_pool_worker_condemned(tutti_pool *pool, unsigned index)
 {
 	if (check_index(pool, index))
 		return false;
 	tutti__pool_hold(pool);
 	tutti__mutex_lock(&pool->mutex);
-	bool overdue = tutti__pool_is_overdue(pool, index);
+	bool condemned = tutti__pool_is_condemned(pool, index);
 	pthread_mutex_unlock(&pool->mutex);
 	tutti__pool_release(pool);
-	return overdue;
+	return condemned;
 }
 
 tutti_err tutti_pool_submit_message(tutti_pool *pool, tutti_future **future, const tutti_view *parts, size_t count,
                                     tutti_encoding encoding, const tutti_handle *carried, size_t carried_count,
-                                    const tutti_job_options *options)
+                                    const tutti_task_options *options)
 {
-	static const tutti_job_options defaults;
+	static const tutti_task_options defaults;
 	options = options ? options : &defaults;
 	struct tutti__order order = {.index = options->index,
 	                             .input = {parts, count, (uint32_t)encoding, carried, carried_count},
 	                             .retries = options->retries,
+	                             .priority = options->priority,
 	                             .timeout = options->timeout};
 	return tutti__future_order(pool, future, &order);
 }

@@ -64,7 +64,7 @@ static void tend(tutti_pool *pool)
 			continue;
 		if (tutti__process_poll(pool->workers[i].process, &status))
 			replace(pool, i, &status);
-		else if (tutti__pool_is_overdue(pool, i))
+		else if (tutti__pool_is_condemned(pool, i))
 			tutti_process_kill(pool->workers[i].process);
 	}
 	store_relaxed(&pool->last_tend, (uint64_t)tutti__os.clock_now()); /* relaxed: a hint */
@@ -74,6 +74,13 @@ void tutti__pool_tend(tutti_pool *pool)
 {
 	if (pthread_mutex_trylock(&pool->mutex) != 0)
 		return; /* another thread is at it */
+	tend(pool);
+	pthread_mutex_unlock(&pool->mutex);
+}
+
+void tutti__pool_tend_at_once(tutti_pool *pool)
+{
+	tutti__mutex_lock(&pool->mutex);
 	tend(pool);
 	pthread_mutex_unlock(&pool->mutex);
 }
@@ -159,9 +166,19 @@ static void take_back(tutti_pool *pool, uint64_t offset, uint32_t sequence)
 		tutti__pool_drop(pool, offset);
 }
 
+static tutti_err check_priority(int priority)
+{
+	if (likely(priority >= TUTTI_PRIORITY_MIN && priority <= TUTTI_PRIORITY_MAX))
+		return TUTTI_OK;
+	return tutti__fail(TUTTI_EINVAL, "a task's priority is %d to %d, not %d.", TUTTI_PRIORITY_MIN, TUTTI_PRIORITY_MAX,
+	                   priority);
+}
+
 tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64_t *job)
 {
 	tutti_err err = tutti__pool_check(pool);
+	if (!err)
+		err = check_priority(order->priority);
 	order->pool = pool->reference.offset;
 	if (!err && tutti__use(&pool->reference, &err) != 0)
 		err = tutti__job_create(pool->arena, order, job);
@@ -169,16 +186,10 @@ tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64
 		return err;
 	uint32_t sequence = tutti__job_sequence(load_relaxed(&tutti__job_at(pool->arena, *job)->state));
 	uint64_t message[2] = {*job, sequence};
-	err = tutti_queue_put(pool->jobs, message, sizeof message, TUTTI_FOREVER);
+	err = tutti__backlog_put(&pool->backlog, message, order->priority);
 	if (err)
 		take_back(pool, *job, sequence);
 	return err;
-}
-
-tutti_err tutti__pool_submit(tutti_pool *pool, uint64_t task, tutti_view input, uint64_t index, uint64_t *job)
-{
-	struct tutti__order order = tutti__pool_default_order(pool, task, &input, index);
-	return tutti__pool_order(pool, &order, job);
 }
 
 bool tutti__pool_cancel(tutti_pool *pool, uint64_t offset, uint32_t sequence, const char *text)
@@ -211,7 +222,7 @@ void tutti__pool_release(tutti_pool *pool)
 {
 	if (atomic_fetch_sub_explicit(&pool->users, 1, memory_order_acq_rel) != 1)
 		return;
-	tutti_queue_close(pool->jobs);
+	tutti__backlog_close(&pool->backlog);
 	if (pool->shared)
 		tutti__reference_close(&pool->reference);
 	pthread_mutex_destroy(&pool->mutex);
@@ -276,7 +287,7 @@ static tutti_err create_shared(tutti_pool *pool, const tutti_pool_options *optio
 	if (err)
 		return err;
 	pool->shared = (struct tutti__pool *)object;
-	pool->shared->jobs = tutti_queue_handle(pool->jobs);
+	tutti__backlog_publish(&pool->backlog, &pool->shared->backlog);
 	pool->shared->worker_count = count;
 	pool->shared->tasks_per_worker = options->tasks_per_worker;
 	pool->shared->retries = options->retries;
@@ -324,7 +335,7 @@ tutti_err tutti_pool_open(tutti_pool **result, const tutti_pool_options *options
 	pool->task_timeout = options->task_timeout;
 	err = tutti__arena_or_default(options->arena, &pool->arena);
 	if (!err)
-		err = tutti_queue_open(&pool->jobs, &(tutti_queue_options){.arena = pool->arena, .name = options->name});
+		err = tutti__backlog_create(&pool->backlog, pool->arena, options->name);
 	if (!err)
 		err = create_shared(pool, options);
 	if (!err)
@@ -343,7 +354,7 @@ void tutti_pool_cancel_waiting(tutti_pool *pool)
 {
 	uint64_t message[2];
 	tutti__pool_hold(pool);
-	while (tutti_queue_get_into(pool->jobs, message, sizeof message, NULL, TUTTI_NOW) == TUTTI_OK)
+	while (tutti__backlog_take(&pool->backlog, message))
 		tutti__pool_cancel(pool, message[0], (uint32_t)message[1], closed_text);
 	tutti__pool_release(pool);
 }
@@ -380,9 +391,9 @@ void tutti_pool_close(tutti_pool *pool)
 {
 	if (!pool || exchange_acq_rel(&pool->closed, 1))
 		return;
-	if (pool->jobs && pool->shared) {
+	if (pool->shared) {
 		tutti_pool_cancel_waiting(pool);
-		tutti_queue_shutdown(pool->jobs);
+		tutti__backlog_shutdown(&pool->backlog);
 		end_workers(pool);
 		tutti__blocks_visit(pool->arena, cancel_leftover, pool);
 		if (pool->shared->initializer_block)
@@ -394,7 +405,7 @@ void tutti_pool_close(tutti_pool *pool)
 tutti_err tutti_pool_kill(tutti_pool *pool)
 {
 	tutti__pool_hold(pool);
-	tutti_err err = tutti_queue_shutdown(pool->jobs);
+	tutti_err err = tutti__backlog_shutdown(&pool->backlog);
 	tutti_pool_cancel_waiting(pool);
 	tutti__mutex_lock(&pool->mutex);
 	pool->closing = true;
@@ -409,13 +420,13 @@ tutti_err tutti_pool_kill(tutti_pool *pool)
 }
 
 /*
- * Nothing waits and nobody has anything. The queue first: a job's claim is noted before it leaves the queue. The way
- * back, from the claim of a dead worker into the queue, is counted: who went it meanwhile was perhaps not seen.
+ * Nothing waits and nobody has anything. The backlog first: a job's claim is noted before it leaves that. The way
+ * back, from the claim of a dead worker into the backlog, is counted: who went it meanwhile was perhaps not seen.
  */
 static bool is_idle(const tutti_pool *pool)
 {
 	uint32_t settled = load_acquire(&pool->settled);
-	if (tutti_queue_size(pool->jobs) > 0)
+	if (tutti__backlog_size(&pool->backlog) > 0)
 		return false;
 	for (unsigned i = 0; i < pool->shared->worker_count; i++)
 		if (load_acquire(&pool->shared->workers[i].claim[0]))
@@ -442,7 +453,7 @@ static bool is_busy(const tutti_pool *pool, unsigned index)
 
 size_t tutti_pool_unfinished(const tutti_pool *pool)
 {
-	size_t count = tutti_queue_size(pool->jobs);
+	size_t count = tutti__backlog_size(&pool->backlog);
 	for (unsigned i = 0; i < pool->shared->worker_count; i++)
 		count += is_busy(pool, i);
 	return count;
@@ -462,7 +473,7 @@ static tutti_err drain(tutti_pool *pool, tutti_time timeout)
 	}
 	if (!err && tutti__pool_is_closed(pool))
 		return tutti__pool_fail_closed(pool);
-	return err ? err : tutti_queue_shutdown(pool->jobs);
+	return err ? err : tutti__backlog_shutdown(&pool->backlog);
 }
 
 tutti_err tutti_pool_drain(tutti_pool *pool, tutti_time timeout)

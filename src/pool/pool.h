@@ -25,7 +25,7 @@ struct tutti_pool {
 	struct tutti__reference reference;
 	struct tutti__pool *shared;
 	tutti_arena *arena;
-	tutti_queue *jobs;
+	struct tutti__backlog backlog;
 	tutti_start start;
 	tutti_time task_timeout;
 	const char *initializer;
@@ -53,6 +53,8 @@ extern const char tutti__worker_task[];
 
 /* Looks after the workers: replaces the dead, settles their jobs, ends those that run too long. */
 void tutti__pool_tend(tutti_pool *pool);
+/* The same after another thread that is at it, which may have looked at some of them before. */
+void tutti__pool_tend_at_once(tutti_pool *pool);
 /* The same, if it has not been done for a while. */
 void tutti__pool_tend_now_and_then(tutti_pool *pool);
 
@@ -69,8 +71,14 @@ tutti_err tutti__pool_wait(tutti_pool *pool, bool (*is_ready)(void *context), vo
  */
 tutti_err tutti__pool_settle(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out);
 
-/* overdue.c: true if the worker's job has run for longer than it may; now it cannot finish it. With the mutex. */
-bool tutti__pool_is_overdue(tutti_pool *pool, unsigned index);
+/*
+ * condemned.c: true if the worker is to be killed for its job, which it cannot finish: that was cancelled, or has run for
+ * longer than it may. With the mutex.
+ */
+bool tutti__pool_is_condemned(tutti_pool *pool, unsigned index);
+
+/* Cancels a job that waits or runs; a run's worker is to be killed. False: it is done, or another one by now. */
+bool tutti__pool_cancel_run(tutti_pool *pool, uint64_t offset, uint32_t sequence);
 
 /*
  * The pool takes no more jobs, and says why to those who wait. By its owner or a worker; the first text stays, as the
@@ -92,14 +100,11 @@ static inline struct tutti__order tutti__pool_default_order(const tutti_pool *po
 	                             .timeout = pool->task_timeout};
 }
 
-/* Makes a job of an order (but for its pool) and puts it into the queue. */
+/* Makes a job of an order (but for its pool), and it waits. */
 tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64_t *job);
 
 /* The same with a future. */
 tutti_err tutti__future_order(tutti_pool *pool, tutti_future **future, struct tutti__order *order);
-
-/* The same for a task in C. */
-tutti_err tutti__pool_submit(tutti_pool *pool, uint64_t task, tutti_view input, uint64_t index, uint64_t *job);
 
 /* The task's hash, if this program has it. */
 tutti_err tutti__pool_find_task(const char *task, uint64_t *hash);

@@ -3,7 +3,7 @@
  * A stream: the results of a map, in the order of the inputs or as they come, with a
  * bounded number of jobs under way.
  *
- * The jobs under way stand in an array in the order of their submission. Jobs start in
+ * The jobs under way stand in an array in the order of their submission. Jobs of one priority start in
  * that order, so a finished one is found among the first few: at most one per worker is
  * passed over. That makes a queue of completions, and its repair, needless.
  */
@@ -19,6 +19,7 @@ struct tutti_stream {
 	uint64_t task;
 	tutti_inputs inputs;
 	uint64_t next_index;
+	int priority;
 	bool unordered;
 	bool exhausted; /* the inputs have ended */
 	bool later; /* the inputs have nothing for now */
@@ -90,6 +91,7 @@ tutti_err tutti_pool_map(tutti_pool *pool, tutti_stream **result, const char *ta
 	*stream = (tutti_stream){.pool = pool,
 	                         .task = hash,
 	                         .inputs = inputs,
+	                         .priority = options->priority,
 	                         .unordered = options->unordered,
 	                         .capacity = ahead,
 	                         .jobs = jobs};
@@ -117,8 +119,9 @@ static tutti_err fill(tutti_stream *stream)
 			stream->later = true;
 			break;
 		}
-		tutti_err err =
-			tutti__pool_submit(stream->pool, stream->task, input, stream->next_index, job_slot(stream, stream->count));
+		struct tutti__order order = tutti__pool_default_order(stream->pool, stream->task, &input, stream->next_index);
+		order.priority = stream->priority;
+		tutti_err err = tutti__pool_order(stream->pool, &order, job_slot(stream, stream->count));
 		if (err)
 			return err;
 		stream->count++;

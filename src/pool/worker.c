@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pool's worker: takes jobs from the queue and runs them, until the queue is shut
+ * A pool's worker: takes jobs from the backlog and runs them, until that is shut
  * down and drained, its share is done, or its parent ends.
  *
  * Its entry in the pool always names the job that it has (claim), so that whatever
@@ -26,14 +26,14 @@ struct tutti_worker {
 	uint32_t index;
 	uint32_t member; /* its id and pid, asked for once: a system call for each job would cost as much as the job */
 	int32_t pid;
-	tutti_queue *jobs;
+	struct tutti__backlog backlog;
 	struct tutti__job *job; /* the one that it runs, or NULL */
 	int64_t stands_by_until; /* condemned: waits for its end so long; 0: it has not met that yet */
 };
 
 /* ---- one job after the other ---- */
 
-/* The job that a message of the queue names becomes ours; NULL: it was another one's second, or cancelled. */
+/* The job that a message names becomes ours; NULL: it was another one's second, or cancelled. */
 static struct tutti__job *claim_job(tutti_worker *worker, const uint64_t message[2])
 {
 	struct tutti__job *job = tutti__job_at(worker->arena, message[0]);
@@ -46,7 +46,7 @@ static struct tutti__job *claim_job(tutti_worker *worker, const uint64_t message
 	return job;
 }
 
-/* Its time was over before it was finished: what the owner kills it for stays its job, and it takes no other. */
+/* It is to be ended before it is finished: what the owner kills the worker for stays its job, and it takes no other. */
 static bool is_condemned(const tutti_worker *worker)
 {
 	return load_acquire(&worker->job->state) & TUTTI__JOB_CONDEMNED;
@@ -58,10 +58,12 @@ static tutti_err take_job(tutti_worker *worker, tutti_time timeout)
 	uint64_t message[2];
 	if (unlikely(worker->job))
 		return is_condemned(worker)
-		           ? tutti__fail(TUTTI_EOF, "this worker's task ran longer than it may: there is no other for it.")
+		           ? tutti__fail(
+						 TUTTI_EOF,
+						 "this worker's task was cancelled, or ran longer than it may: there is no other for it.")
 		           : tutti__fail(TUTTI_EINVAL, "this worker has a job. Finish it before the next one.");
 	do {
-		tutti_err err = tutti__queue_claim(worker->jobs, message, worker->entry->claim, timeout);
+		tutti_err err = tutti__backlog_claim(&worker->backlog, message, worker->entry->claim, timeout);
 		if (err)
 			return err;
 		worker->job = claim_job(worker, message);
@@ -80,8 +82,8 @@ static tutti_err stand_by(tutti_worker *worker)
 	while (tutti__os.clock_now() < worker->stands_by_until &&
 	       tutti__os.futex_wait(&nobody_wakes, 0, worker->stands_by_until) != ETIMEDOUT)
 		;
-	return tutti__fail(TUTTI_ETIMEDOUT, "the task ran longer than it may, and this worker is to be killed for that. It "
-	                                    "is not finished. Leave.");
+	return tutti__fail(TUTTI_ETIMEDOUT, "the task was cancelled, or ran longer than it may, and this worker is to be "
+	                                    "killed for that. It is not finished. Leave.");
 }
 
 /* Its outcome is set. TUTTI_ETIMEDOUT: it is not done, and never will be by this worker. */
@@ -202,7 +204,7 @@ static tutti_err open_place(tutti_worker *worker, tutti_handle pool, unsigned in
 	worker->pid = (int32_t)getpid();
 	worker->entry = &worker->shared->workers[index];
 	store_relaxed(&worker->entry->pid, (uint32_t)worker->pid);
-	err = tutti_queue_at(&worker->jobs, worker->arena, worker->shared->jobs);
+	err = tutti__backlog_open(&worker->backlog, worker->arena, &worker->shared->backlog);
 	if (!err)
 		store_release(&worker->entry->member, worker->member);
 	return err;
@@ -210,7 +212,7 @@ static tutti_err open_place(tutti_worker *worker, tutti_handle pool, unsigned in
 
 static void leave(tutti_worker *worker)
 {
-	tutti_queue_close(worker->jobs);
+	tutti__backlog_close(&worker->backlog);
 	if (worker->shared)
 		tutti__reference_close(&worker->reference);
 }

@@ -31,7 +31,7 @@ void errand_open_carried(struct stage *stage)
 void errand_submit(struct stage *stage)
 {
 	tutti_handle handle = errand.carries ? tutti_queue_handle(carried) : (tutti_handle){0};
-	tutti_job_options options = {.retries = errand.retries, .timeout = errand.timeout};
+	tutti_task_options options = {.retries = errand.retries, .timeout = errand.timeout, .priority = errand.priority};
 	must(tutti_pool_submit_message(stage->pool, &errand_future, &(tutti_view){errand_bytes, errand.input}, 1,
 	                               TUTTI_PICKLE, &handle, errand.carries, &options),
 	     "submit");

@@ -16,6 +16,7 @@ struct errand {
 	unsigned retries;
 	tutti_time timeout;
 	bool carries; /* the only handle of a queue, there and back */
+	int priority;
 	bool is_unwanted; /* its future is closed before anybody takes it */
 };
 

@@ -44,6 +44,22 @@ static void arrange_carrying_last_run(struct stage *stage)
 	errand_arrange(stage, (struct errand){.input = ERRAND_LARGE, .result = 100, .carries = true});
 }
 
+static void arrange_urgent(struct stage *stage)
+{
+	errand_arrange(stage, (struct errand){.input = 40, .result = 40, .retries = 1, .priority = 3});
+}
+
+static void arrange_background(struct stage *stage)
+{
+	errand_arrange(stage, (struct errand){.input = 40, .result = 40, .priority = -3});
+}
+
+static void prepare_submit_urgent(struct stage *stage)
+{
+	errand = (struct errand){.input = 40, .priority = 3};
+	errand_open_pool(stage);
+}
+
 static void write_result(struct stage *stage)
 {
 	(void)stage;
@@ -196,6 +212,20 @@ const struct operation own_worker_operations[] = {
      .prepare = errand_become_worker,
      .operate = errand_serve,
      .check = check_errand},
+	{.name = "own worker: come, run a job of a high priority, and leave",
+     .arrange = arrange_urgent,
+     .prepare = write_result,
+     .operate = come_serve_and_leave,
+     .check = check_errand},
+	{.name = "own worker: the last run of a job of a low priority",
+     .arrange = arrange_background,
+     .prepare = errand_become_worker,
+     .operate = errand_serve,
+     .check = check_errand},
+	{.name = "submit with a high priority",
+     .prepare = prepare_submit_urgent,
+     .operate = errand_submit,
+     .check = check_gone},
 	{.name = "submit a message with a handle, a body",
      .prepare = prepare_submit,
      .operate = errand_submit,

@@ -42,7 +42,7 @@ static void signal_worker(int signal, int change)
 static bool holds_a_latch(struct stage *stage)
 {
 	tutti_queue *jobs;
-	must(tutti_queue_at(&jobs, stage->arena, stage->pool->shared->jobs), "the job queue");
+	must(tutti_queue_at(&jobs, stage->arena, stage->pool->shared->backlog.jobs), "the job queue");
 	struct tutti__queue *queue = jobs->shared;
 	bool held = load_acquire(&queue->get_latch.word) || load_acquire(&queue->put_latch.word) ||
 	            load_acquire(&stage->arena->header->heap.latch.word);
@@ -180,7 +180,7 @@ static bool is_in_queue(struct stage *stage, uint64_t offset, uint32_t sequence)
 	uint64_t message[2];
 	tutti_queue *jobs;
 	bool found = false;
-	must(tutti_queue_at(&jobs, stage->arena, stage->pool->shared->jobs), "the job queue");
+	must(tutti_queue_at(&jobs, stage->arena, stage->pool->shared->backlog.jobs), "the job queue");
 	while (tutti_queue_get_into(jobs, message, sizeof message, NULL, TUTTI_NOW) == TUTTI_OK)
 		found |= message[0] == offset && (uint32_t)message[1] == sequence;
 	tutti_queue_close(jobs);

@@ -2,8 +2,8 @@
 /*
  * Pools whose workers their owner starts himself, where more than one has to see to it that a job comes to its end.
  *
- * A worker dies over a job that nobody waits for any more, or after its job has run for longer than it may: once its
- * owner has settled that, the job is gone, or was run again by another one.
+ * A worker dies over a job that nobody waits for any more, or after its job has run for longer than it may, or was
+ * cancelled: once its owner has settled that, the job is gone, was run again by another one, or has failed as cancelled.
  *
  * The owner dies while it settles the death of a worker. That one was killed before, in one of the states that a job
  * goes through. Another worker lives on: until it leaves, too, the job is known, by the queue or by the dead worker's
@@ -68,7 +68,7 @@ static void begin_and_be_overdue(struct stage *stage)
 	unsigned run;
 	errand_become_worker(stage);
 	must(tutti_worker_next(errand_worker, &stage->message, &run, TUTTI_NOW), "next");
-	while (!tutti_pool_worker_overdue(stage->pool, 0))
+	while (!tutti_pool_worker_condemned(stage->pool, 0))
 		;
 	tutti__os.futex_wait = wait_no_longer;
 }
@@ -94,13 +94,62 @@ static void check_overdue(struct stage *stage)
 	tutti_pool_close(stage->pool);
 }
 
+/* ---- a job that is cancelled while it runs ---- */
+
+static void begin_job(struct stage *stage)
+{
+	unsigned run;
+	errand_become_worker(stage);
+	must(tutti_worker_next(errand_worker, &stage->message, &run, TUTTI_NOW), "next");
+	tutti__os.futex_wait = wait_no_longer;
+}
+
+/* With a further run that it is not to get. */
+static void arrange_cancelled(struct stage *stage)
+{
+	errand_arrange(stage, (struct errand){.input = 40, .result = 1000, .retries = 1});
+}
+
+static void begin_and_be_cancelled(struct stage *stage)
+{
+	begin_job(stage);
+	must(tutti_future_terminate(errand_future), "cancel");
+}
+
+static void check_cancelled(struct stage *stage)
+{
+	tutti_result result;
+	if (!tutti_pool_worker_condemned(stage->pool, 0))
+		fail(TORN, "K6: a task was cancelled, and its worker is not to be killed for it");
+	errand_tell_death(stage);
+	tutti_err err = tutti_future_get(errand_future, &result, TUTTI_NOW);
+	if (err || result.err != TUTTI_ECANCELLED)
+		fail(LOST, "K6: a cancelled task ends with %s", tutti_error_name(err ? err : result.err));
+	tutti_result_release(&result);
+	tutti_future_close(errand_future);
+	tutti_pool_close(stage->pool);
+}
+
+/* The victim is owner and worker. */
+static void open_and_begin(struct stage *stage)
+{
+	arrange_cancelled(stage);
+	begin_job(stage);
+}
+
+static void cancel_run(struct stage *stage)
+{
+	(void)stage;
+	must(tutti_future_terminate(errand_future), "cancel");
+}
+
 /* ---- the owner settles a death ---- */
 
 static struct tutti__worker_entry *entry_of_worker(struct tutti__pool *pool) { return &pool->workers[0]; }
 
 static bool is_taken(struct stage *stage, struct tutti__job *job)
 {
-	return is_pending(job) && tutti_queue_size(stage->pool->jobs) == 0;
+	return is_pending(job) && tutti__backlog_size(&stage->pool->backlog) == 0;
 }
 
 static bool has_result(struct stage *stage, struct tutti__job *job)
@@ -163,6 +212,12 @@ static void plan_two_runs(struct stage *stage)
 {
 	(void)stage;
 	errand = (struct errand){.input = 40, .result = 40, .retries = 1, .carries = true};
+}
+
+static void plan_two_urgent_runs(struct stage *stage)
+{
+	(void)stage;
+	errand = (struct errand){.input = 40, .result = 40, .retries = 1, .priority = 3};
 }
 
 static void plan_large_last_run(struct stage *stage)
@@ -243,6 +298,24 @@ const struct operation settle_operations[] = {
      .prepare = begin_and_be_overdue,
      .operate = finish_too_late,
      .check = check_overdue},
+	{.name = "own worker: finish what was cancelled",
+     .arrange = arrange_cancelled,
+     .prepare = begin_and_be_cancelled,
+     .operate = finish_too_late,
+     .check = check_cancelled},
+	{.name = "cancel what runs", .prepare = open_and_begin, .operate = cancel_run, .check = check_gone},
+	{.name = "settle a death: its job of a high priority was taken, and not begun",
+     .arrange = plan_two_urgent_runs,
+     .prepare = lose_it_when_taken,
+     .operate = errand_tell_death,
+     .look = look_as_other_worker,
+     .check = check_settled},
+	{.name = "settle a death: its job of a high priority is run again",
+     .arrange = plan_two_urgent_runs,
+     .prepare = lose_it_when_running,
+     .operate = errand_tell_death,
+     .look = look_as_other_worker,
+     .check = check_settled},
 	{.name = "settle a death: its job was taken, and not begun",
      .arrange = plan_last_run,
      .prepare = lose_it_when_taken,

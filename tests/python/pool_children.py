@@ -202,6 +202,29 @@ def append(path, text="x"):
     return text
 
 
+def append_to_both(both):
+    append(*both)
+
+
+def append_and_hang(path):
+    append(path)
+    hang()
+
+
+def die_then_append(path, text):
+    """At its first run it dies; that it has one is known by a file of its own."""
+    if not os.path.exists(path + ".run"):
+        append(path + ".run")
+        kill_itself()
+    append(path, text)
+
+
+def die_now_and_then(number):
+    if number % 13 == 0 and os.urandom(1)[0] % 4 == 0:
+        kill_itself()
+    return number
+
+
 def wait_and_append(go, path, text="x"):
     assert go.wait(60), "nobody has said go"
     return append(path, text)

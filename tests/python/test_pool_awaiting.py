@@ -123,7 +123,7 @@ def test_a_cancelled_async_for_cancels_the_rest(pool, go, tmp_path):
     in_loop(main())
     pool.close()
     pool.join()
-    assert (tmp_path / "ran").stat().st_size <= 2
+    assert not (tmp_path / "ran").exists()  # also those that ran were ended before
 
 
 def test_two_tasks_read_one_iterator(pool):

@@ -126,7 +126,7 @@ static inline pid_t hire_busy(tutti_pool *pool, unsigned index)
 
 /* Of `size` bytes, in three parts. */
 static inline tutti_err submit_with(tutti_pool *pool, tutti_future **future, size_t size, const tutti_handle *carried,
-                                    size_t carried_count, tutti_job_options options)
+                                    size_t carried_count, tutti_task_options options)
 {
 	static unsigned char bytes[MEBIBYTE];
 	size_t third = size / 3;
@@ -135,7 +135,7 @@ static inline tutti_err submit_with(tutti_pool *pool, tutti_future **future, siz
 	return tutti_pool_submit_message(pool, future, parts, 3, TUTTI_PICKLE, carried, carried_count, &options);
 }
 
-static inline tutti_future *submit(tutti_pool *pool, size_t size, tutti_job_options options)
+static inline tutti_future *submit(tutti_pool *pool, size_t size, tutti_task_options options)
 {
 	tutti_future *future;
 	OK(submit_with(pool, &future, size, NULL, 0, options));
@@ -190,7 +190,7 @@ static inline tutti_handle send_queue(tutti_pool *pool, tutti_future **future, s
 {
 	tutti_queue *queue = open_queue(number);
 	tutti_handle handle = tutti_queue_handle(queue);
-	OK(submit_with(pool, future, size, &handle, 1, (tutti_job_options){.retries = retries}));
+	OK(submit_with(pool, future, size, &handle, 1, (tutti_task_options){.retries = retries}));
 	tutti_queue_close(queue);
 	return handle;
 }

@@ -17,7 +17,7 @@ static void run_again_after(serve_job *serve, size_t size)
 	tutti_future *future;
 	tutti_pool *pool = open_own(2);
 	tutti_handle handle = send_queue(pool, &future, size, size, 1);
-	tutti_future *plain = submit(pool, size, (tutti_job_options){.retries = 1});
+	tutti_future *plain = submit(pool, size, (tutti_task_options){.retries = 1});
 	bury(pool, 0, hire(pool, 0, serve));
 	bury(pool, 1, hire(pool, 1, serve)); /* a job that is run again is behind those that wait */
 	pid_t worker = hire(pool, 0, serve);
@@ -83,7 +83,7 @@ static void a_death_between_jobs_costs_none(void **state)
 	for (unsigned i = 0; i < 20; i++) {
 		pid_t worker = hire(pool, 0, echo);
 		if (i % 2) {
-			tutti_result result = get(submit(pool, 100, (tutti_job_options){0}));
+			tutti_result result = get(submit(pool, 100, (tutti_task_options){0}));
 			expect_echo(&result, 100);
 			tutti_result_release(&result);
 		}
@@ -100,18 +100,18 @@ static void an_overdue_job_is_told_of(void **state)
 	(void)state;
 	running = support_shared(sizeof *running);
 	tutti_pool *pool = open_own(1);
-	assert_false(tutti_pool_worker_overdue(pool, 0)); /* there is none */
-	tutti_future *future = submit(pool, 40, (tutti_job_options){.index = 12, .timeout = tutti_ms(50), .retries = 1});
+	assert_false(tutti_pool_worker_condemned(pool, 0)); /* there is none */
+	tutti_future *future = submit(pool, 40, (tutti_task_options){.index = 12, .timeout = tutti_ms(50), .retries = 1});
 	for (unsigned run = 1; run <= 2; run++) {
 		store_release(running, 0);
 		pid_t worker = hire_busy(pool, 0);
 		int64_t start = support_now();
-		assert_false(tutti_pool_worker_overdue(pool, 0)); /* this starts the clock */
-		UNTIL(5000, tutti_pool_worker_overdue(pool, 0));
+		assert_false(tutti_pool_worker_condemned(pool, 0)); /* this starts the clock */
+		UNTIL(5000, tutti_pool_worker_condemned(pool, 0));
 		assert_true(support_now() - start >= 50000000);
 		kill(worker, SIGKILL);
 		OK(tell_end(pool, 0, support_wait(worker), true));
-		assert_false(tutti_pool_worker_overdue(pool, 0));
+		assert_false(tutti_pool_worker_condemned(pool, 0));
 	}
 	tutti_result result = get(future);
 	assert_int_equal(result.err, TUTTI_EWORKERDIED);
@@ -128,11 +128,11 @@ static void a_job_without_a_time_is_never_overdue(void **state)
 	(void)state;
 	running = support_shared(sizeof *running);
 	tutti_pool *pool = open_own(1);
-	tutti_future *future = submit(pool, 40, (tutti_job_options){0});
+	tutti_future *future = submit(pool, 40, (tutti_task_options){0});
 	pid_t worker = hire_busy(pool, 0);
 	int64_t start = support_now();
 	while (support_now() - start < 20000000)
-		assert_false(tutti_pool_worker_overdue(pool, 0));
+		assert_false(tutti_pool_worker_condemned(pool, 0));
 	kill(worker, SIGKILL);
 	bury(pool, 0, worker);
 	tutti_result result = get(future);
@@ -157,7 +157,7 @@ static void a_worker_that_refuses_breaks_the_pool(void **state)
 {
 	(void)state;
 	tutti_pool *pool = open_own(2);
-	tutti_future *waiting = submit(pool, 5000, (tutti_job_options){0}), *future;
+	tutti_future *waiting = submit(pool, 5000, (tutti_task_options){0}), *future;
 	tutti_result result;
 	for (unsigned i = 0; i < 2; i++) {
 		struct place place = {tutti_pool_handle(pool), i, NULL};
@@ -167,7 +167,7 @@ static void a_worker_that_refuses_breaks_the_pool(void **state)
 		EXPECT_TEXT(TUTTI_EFAILED, "no luck with zero", tell_end(pool, i, 0, false));
 	}
 	EXPECT_TEXT(TUTTI_EFAILED, "no luck with zero", tutti_future_get(waiting, &result, tutti_seconds(5)));
-	EXPECT_TEXT(TUTTI_EFAILED, "no luck with zero", submit_with(pool, &future, 10, NULL, 0, (tutti_job_options){0}));
+	EXPECT_TEXT(TUTTI_EFAILED, "no luck with zero", submit_with(pool, &future, 10, NULL, 0, (tutti_task_options){0}));
 	tutti_future_close(waiting);
 	end(pool);
 }
@@ -194,7 +194,7 @@ static void workers_that_never_become_ready_break_the_pool(void **state)
 		err = tell_end(pool, ends % 2, support_wait(support_fork(end_early, &place)), false);
 		if (ends == 3) { /* one that works makes up for them */
 			pid_t worker = hire(pool, 0, echo);
-			tutti_result result = get(submit(pool, 10, (tutti_job_options){0}));
+			tutti_result result = get(submit(pool, 10, (tutti_task_options){0}));
 			tutti_result_release(&result);
 			kill(worker, SIGKILL);
 			bury(pool, 0, worker);
@@ -203,7 +203,7 @@ static void workers_that_never_become_ready_break_the_pool(void **state)
 	assert_in_range(ends, 4 + 3, 4 + 8);
 	EXPECT_TEXT(TUTTI_EFAILED, "exit code 3", err);
 	EXPECT_TEXT(TUTTI_EFAILED, "before they are ready",
-	            submit_with(pool, &future, 10, NULL, 0, (tutti_job_options){0}));
+	            submit_with(pool, &future, 10, NULL, 0, (tutti_task_options){0}));
 	end(pool);
 }
 
@@ -215,8 +215,8 @@ static void killing_the_pool_fails_what_runs_whatever_its_retries(void **state)
 	(void)state;
 	running = support_shared(sizeof *running);
 	tutti_pool *pool = open_own(1);
-	tutti_future *runs = submit(pool, 5000, (tutti_job_options){.retries = 5});
-	tutti_future *waits = submit(pool, 5000, (tutti_job_options){.retries = 5});
+	tutti_future *runs = submit(pool, 5000, (tutti_task_options){.retries = 5});
+	tutti_future *waits = submit(pool, 5000, (tutti_task_options){.retries = 5});
 	pid_t worker = hire_busy(pool, 0);
 	OK(tutti_pool_kill(pool));
 	kill(worker, SIGKILL);

@@ -43,12 +43,12 @@ static struct overdue arrange_overdue(unsigned retries)
 	tutti_pool *pool = open_own(1);
 	struct overdue scene = {
 		.pool = pool,
-		.late = submit(pool, 40, (tutti_job_options){.timeout = tutti_ms(20), .retries = retries}),
-		.next = submit(pool, 1000, (tutti_job_options){0}),
+		.late = submit(pool, 40, (tutti_task_options){.timeout = tutti_ms(20), .retries = retries}),
+		.next = submit(pool, 1000, (tutti_task_options){0}),
 		.worker = hire(pool, 0, finish_when_told),
 	};
 	until_begun();
-	UNTIL(5000, tutti_pool_worker_overdue(scene.pool, 0));
+	UNTIL(5000, tutti_pool_worker_condemned(scene.pool, 0));
 	store_release(running, MAY_FINISH);
 	return scene;
 }
@@ -85,7 +85,7 @@ static void killing_the_overdue_costs_its_job_alone(void **state)
 		UNTIL(5000, load_acquire(running) != MAY_FINISH);
 		UNTIL(5000, load_acquire(running) != FINISHES || support_is_asleep(scene.worker));
 		assert_false(tutti_future_has_started(scene.next));
-		assert_true(tutti_pool_worker_overdue(scene.pool, 0)); /* that stays so */
+		assert_true(tutti_pool_worker_condemned(scene.pool, 0)); /* that stays so */
 		assert_int_equal(tutti_future_wait(scene.late, TUTTI_NOW), TUTTI_ETIMEDOUT);
 		kill(scene.worker, SIGKILL);
 		OK(tell_end(scene.pool, 0, support_wait(scene.worker), true));
@@ -114,11 +114,11 @@ static void an_overdue_worker_finishes_nothing(void **state)
 	unsigned run;
 	(void)state;
 	tutti_pool *pool = open_own(1);
-	tutti_future *future = submit(pool, 40, (tutti_job_options){.timeout = 1});
-	tutti_future *next = submit(pool, 40, (tutti_job_options){0});
+	tutti_future *future = submit(pool, 40, (tutti_task_options){.timeout = 1});
+	tutti_future *next = submit(pool, 40, (tutti_task_options){0});
 	OK(tutti_worker_open(&worker, arena, tutti_pool_handle(pool), 0));
 	OK(tutti_worker_next(worker, &input, &run, TUTTI_NOW));
-	UNTIL(5000, tutti_pool_worker_overdue(pool, 0));
+	UNTIL(5000, tutti_pool_worker_condemned(pool, 0));
 	EXPECT_TEXT(TUTTI_ETIMEDOUT, "longer", tutti_worker_finish(worker, TUTTI_OK, 0, NULL, 0, TUTTI_RAW, NULL, 0));
 	int64_t start = support_now();
 	for (unsigned i = 0; i < 3; i++)
@@ -140,20 +140,20 @@ static void what_ended_in_time_is_not_overdue(void **state)
 	running = support_shared(sizeof *running);
 	answer = support_shared(sizeof *answer);
 	tutti_pool *pool = open_own(1);
-	tutti_future *first = submit(pool, 40, (tutti_job_options){.timeout = tutti_ms(20)});
-	tutti_future *second = submit(pool, 50, (tutti_job_options){.timeout = tutti_ms(20)});
+	tutti_future *first = submit(pool, 40, (tutti_task_options){.timeout = tutti_ms(20)});
+	tutti_future *second = submit(pool, 50, (tutti_task_options){.timeout = tutti_ms(20)});
 	pid_t worker = hire(pool, 0, finish_when_told);
 	until_begun();
-	assert_false(tutti_pool_worker_overdue(pool, 0)); /* this starts the clock */
+	assert_false(tutti_pool_worker_condemned(pool, 0)); /* this starts the clock */
 	int64_t start = support_now();
 	UNTIL(5000, support_now() - start > 30000000);
 	store_release(running, MAY_FINISH);
 	until_begun();
-	assert_false(tutti_pool_worker_overdue(pool, 0)); /* and this the second's */
+	assert_false(tutti_pool_worker_condemned(pool, 0)); /* and this the second's */
 	tutti_result result = get(first);
 	expect_echo(&result, 40);
 	tutti_result_release(&result);
-	UNTIL(5000, tutti_pool_worker_overdue(pool, 0));
+	UNTIL(5000, tutti_pool_worker_condemned(pool, 0));
 	kill(worker, SIGKILL);
 	OK(tell_end(pool, 0, support_wait(worker), true));
 	result = get(second);
@@ -192,8 +192,8 @@ static void a_job_that_is_put_again_is_left(void **state)
 	pthread_t thread;
 	(void)state;
 	tutti_pool *pool = open_own(1);
-	struct tutti__latch *latch = &pool->jobs->shared->put_latch;
-	tutti_future *future = submit(pool, 40, (tutti_job_options){.retries = 1});
+	struct tutti__latch *latch = &pool->backlog.jobs->shared->put_latch;
+	tutti_future *future = submit(pool, 40, (tutti_task_options){.retries = 1});
 	struct burial burial = {pool, hire(pool, 0, die)};
 	support_wait(burial.worker);
 	tutti_arena_sweep(arena); /* its own latches are free */
@@ -224,11 +224,12 @@ static void a_drain_waits_for_what_is_run_again(void **state)
 		pthread_t thread;
 		tutti_err err;
 		pool = open_own(1);
-		tutti_future *future = submit(pool, 40, (tutti_job_options){.retries = 1});
+		tutti_future *future = submit(pool, 40, (tutti_task_options){.retries = 1});
 		struct burial burial = {pool, hire(pool, 0, die)};
 		support_wait(burial.worker);
 		assert_int_equal(pthread_create(&thread, NULL, bury_apart, &burial), 0);
-		while ((err = tutti_pool_drain(pool, TUTTI_NOW)) == TUTTI_ETIMEDOUT && tutti_queue_size(pool->jobs) == 0)
+		while ((err = tutti_pool_drain(pool, TUTTI_NOW)) == TUTTI_ETIMEDOUT &&
+		       tutti_queue_size(pool->backlog.jobs) == 0)
 			;
 		for (unsigned again = 0; again < 100 && err == TUTTI_ETIMEDOUT; again++)
 			err = tutti_pool_drain(pool, TUTTI_NOW);
@@ -262,7 +263,7 @@ static void closing_ends_a_drain_in_another_thread(void **state)
 	(void)state;
 	running = support_shared(sizeof *running);
 	tutti_pool *pool = open_own(1);
-	tutti_future *future = submit(pool, 40, (tutti_job_options){0});
+	tutti_future *future = submit(pool, 40, (tutti_task_options){0});
 	pid_t worker = hire_busy(pool, 0);
 	tutti_future_close(future);
 	pthread_t thread;
@@ -285,17 +286,17 @@ static void a_closed_pool_answers_with_errors(void **state)
 	(void)state;
 	running = support_shared(sizeof *running);
 	tutti_pool *pool = open_own(1);
-	future = submit(pool, 40, (tutti_job_options){.retries = 1});
+	future = submit(pool, 40, (tutti_task_options){.retries = 1});
 	pid_t worker = hire_busy(pool, 0);
 	tutti_pool_close(pool);
 	tutti_pool_close(pool);
-	EXPECT(TUTTI_ESHUTDOWN, submit_with(pool, &late, 40, NULL, 0, (tutti_job_options){0}));
-	EXPECT(TUTTI_ESHUTDOWN, submit_with(pool, &late, 5000, NULL, 0, (tutti_job_options){0}));
+	EXPECT(TUTTI_ESHUTDOWN, submit_with(pool, &late, 40, NULL, 0, (tutti_task_options){0}));
+	EXPECT(TUTTI_ESHUTDOWN, submit_with(pool, &late, 5000, NULL, 0, (tutti_task_options){0}));
 	EXPECT(TUTTI_ESHUTDOWN, tutti_pool_publish(pool, (tutti_view){"x", 1}, &number));
 	EXPECT_TEXT(TUTTI_ESHUTDOWN, "closed", tutti_pool_drain(pool, tutti_seconds(5)));
 	tutti_pool_cancel_waiting(pool);
 	tutti_pool_wake(pool);
-	assert_false(tutti_pool_worker_overdue(pool, 0));
+	assert_false(tutti_pool_worker_condemned(pool, 0));
 	assert_int_equal(tutti_pool_worker(pool, 0), 0);
 	kill(worker, SIGKILL);
 	bury(pool, 0, worker); /* nobody is there to run it again */
@@ -313,7 +314,7 @@ static void *submit_until_the_end(void *context)
 	tutti_pool *pool = context;
 	tutti_future *future;
 	tutti_err err;
-	for (unsigned i = 0; (err = submit_with(pool, &future, i % 2 ? 40 : 200, NULL, 0, (tutti_job_options){0})) == 0;
+	for (unsigned i = 0; (err = submit_with(pool, &future, i % 2 ? 40 : 200, NULL, 0, (tutti_task_options){0})) == 0;
 	     i++)
 		tutti_future_close(future);
 	REQUIRE(err == TUTTI_ESHUTDOWN);
@@ -328,9 +329,9 @@ static void closing_beside_a_submit_leaves_nothing(void **state)
 	for (unsigned i = 0; i < rounds; i++) {
 		pthread_t thread;
 		tutti_pool *pool = open_own(1);
-		tutti_future *keeper = submit(pool, 40, (tutti_job_options){0});
+		tutti_future *keeper = submit(pool, 40, (tutti_task_options){0});
 		assert_int_equal(pthread_create(&thread, NULL, submit_until_the_end, pool), 0);
-		UNTIL(5000, tutti_queue_size(pool->jobs) > 1 + i % 7);
+		UNTIL(5000, tutti_queue_size(pool->backlog.jobs) > 1 + i % 7);
 		tutti_pool_close(pool);
 		pthread_join(thread, NULL);
 		tutti_future_close(keeper);
@@ -345,7 +346,7 @@ static void a_place_with_a_job_is_not_made_free(void **state)
 {
 	(void)state;
 	tutti_pool *pool = open_own(1);
-	tutti_future *future = submit(pool, 40, (tutti_job_options){.retries = 1});
+	tutti_future *future = submit(pool, 40, (tutti_task_options){.retries = 1});
 	pid_t worker = hire(pool, 0, die);
 	int status = support_wait(worker);
 	EXPECT_TEXT(TUTTI_EINVAL, "still has a task", tutti_pool_worker_begin(pool, 0));
@@ -364,7 +365,7 @@ static void a_worker_has_one_job_at_a_time(void **state)
 	unsigned run;
 	(void)state;
 	tutti_pool *pool = open_own(1);
-	tutti_future *futures[] = {submit(pool, 40, (tutti_job_options){0}), submit(pool, 50, (tutti_job_options){0})};
+	tutti_future *futures[] = {submit(pool, 40, (tutti_task_options){0}), submit(pool, 50, (tutti_task_options){0})};
 	OK(tutti_worker_open(&worker, arena, tutti_pool_handle(pool), 0));
 	EXPECT_TEXT(TUTTI_EINVAL, "no job", tutti_worker_finish(worker, TUTTI_OK, 0, NULL, 0, TUTTI_RAW, NULL, 0));
 	for (unsigned i = 0; i < 2; i++) {

@@ -19,7 +19,7 @@ static void messages_go_there_and_back(void **state)
 	pid_t worker = hire(pool, 0, echo);
 	for (unsigned i = 0; i < 2 * SIZE_COUNT; i++) {
 		size_t size = SIZES[i / 2];
-		tutti_result result = get(submit(pool, size, (tutti_job_options){.index = i, .retries = i % 2}));
+		tutti_result result = get(submit(pool, size, (tutti_task_options){.index = i, .retries = i % 2}));
 		expect_echo(&result, size);
 		assert_int_equal(result.index, i);
 		assert_int_equal(result.runs, 1);
@@ -37,7 +37,7 @@ static void all_that_was_submitted_is_run_before_the_end(void **state)
 	(void)state;
 	tutti_pool *pool = open_own(2);
 	for (unsigned i = 0; i < COUNT; i++)
-		futures[i] = submit(pool, i, (tutti_job_options){.index = i});
+		futures[i] = submit(pool, i, (tutti_task_options){.index = i});
 	pid_t workers[] = {hire(pool, 0, echo), hire(pool, 1, echo)};
 	OK(tutti_pool_drain(pool, tutti_seconds(10)));
 	for (unsigned i = 0; i < 2; i++) {
@@ -51,7 +51,7 @@ static void all_that_was_submitted_is_run_before_the_end(void **state)
 		tutti_result_release(&result);
 	}
 	tutti_future *late;
-	EXPECT(TUTTI_ESHUTDOWN, submit_with(pool, &late, 5000, NULL, 0, (tutti_job_options){0}));
+	EXPECT(TUTTI_ESHUTDOWN, submit_with(pool, &late, 5000, NULL, 0, (tutti_task_options){0}));
 	end(pool);
 }
 
@@ -67,8 +67,8 @@ static void a_worker_without_jobs_is_told_so(void **state)
 	tutti_worker_ready(worker);
 	EXPECT(TUTTI_EEMPTY, tutti_worker_next(worker, &input, &run, TUTTI_NOW));
 	EXPECT(TUTTI_EEMPTY, tutti_worker_next(worker, &input, &run, tutti_ms(1)));
-	tutti_future *cancelled = submit(pool, 10, (tutti_job_options){0});
-	tutti_future *future = submit(pool, 100, (tutti_job_options){0});
+	tutti_future *cancelled = submit(pool, 10, (tutti_task_options){0});
+	tutti_future *future = submit(pool, 100, (tutti_task_options){0});
 	OK(tutti_future_cancel(cancelled));
 	OK(tutti_worker_next(worker, &input, &run, TUTTI_NOW));
 	assert_int_equal(run, 1);
@@ -103,7 +103,7 @@ static void what_is_unfinished_waits_or_runs(void **state)
 	OK(tutti_worker_open(&worker, arena, tutti_pool_handle(pool), 0));
 	tutti_worker_ready(worker);
 	assert_int_equal(tutti_pool_unfinished(pool), 0);
-	tutti_future *futures[] = {submit(pool, 10, (tutti_job_options){0}), submit(pool, 20, (tutti_job_options){0})};
+	tutti_future *futures[] = {submit(pool, 10, (tutti_task_options){0}), submit(pool, 20, (tutti_task_options){0})};
 	assert_int_equal(tutti_pool_unfinished(pool), 2);
 	for (size_t left = 2; left > 0; left--) {
 		OK(tutti_worker_next(worker, &input, &run, TUTTI_NOW));
@@ -134,7 +134,7 @@ static void a_failure_is_a_text_or_a_message(void **state)
 	tutti_pool *pool = open_own(1);
 	pid_t worker = hire(pool, 0, fail_as_told);
 	for (size_t size = 1; size <= 2; size++) {
-		tutti_result result = get(submit(pool, size, (tutti_job_options){.retries = 3}));
+		tutti_result result = get(submit(pool, size, (tutti_task_options){.retries = 3}));
 		assert_int_equal(result.err, TUTTI_EFAILED);
 		assert_int_equal(result.code, 5);
 		assert_int_equal(result.runs, 1); /* only deaths are run again: what a code means is for the caller */
@@ -153,7 +153,7 @@ static void a_large_result_that_was_taken_outlives_it(void **state)
 	tutti_pool *pool = open_own(1);
 	pid_t worker = hire(pool, 0, echo);
 	for (unsigned i = 0; i < SIZE_COUNT; i++) {
-		tutti_result result = get(submit(pool, SIZES[i], (tutti_job_options){0}));
+		tutti_result result = get(submit(pool, SIZES[i], (tutti_task_options){0}));
 		tutti_result_take(&result, &messages[i]);
 		expect_echo(&result, SIZES[i]);
 		assert_int_equal(messages[i].view.size, SIZES[i]);
@@ -182,7 +182,7 @@ static void a_result_outlives_its_pool(void **state)
 	tutti_pool *pool = open_own(1);
 	pid_t worker = hire(pool, 0, echo);
 	for (unsigned i = 0; i < 3; i++)
-		results[i] = get(submit(pool, sizes[i], (tutti_job_options){0}));
+		results[i] = get(submit(pool, sizes[i], (tutti_task_options){0}));
 	OK(tutti_pool_drain(pool, tutti_seconds(5)));
 	support_join_child(worker);
 	OK(tell_end(pool, 0, 0, false));
@@ -190,7 +190,7 @@ static void a_result_outlives_its_pool(void **state)
 	pool = open_own(1); /* what is free is used again */
 	tutti_future *others[3];
 	for (unsigned i = 0; i < 3; i++)
-		others[i] = submit(pool, sizes[i] + 1, (tutti_job_options){0});
+		others[i] = submit(pool, sizes[i] + 1, (tutti_task_options){0});
 	for (unsigned i = 0; i < 3; i++) {
 		expect_echo(&results[i], sizes[i]);
 		tutti_result_release(&results[i]);
@@ -212,7 +212,7 @@ static void a_result_is_taken_once(void **state)
 	(void)state;
 	tutti_pool *pool = open_own(1);
 	pid_t worker = hire(pool, 0, echo);
-	tutti_result result = get(submit(pool, 5000, (tutti_job_options){0}));
+	tutti_result result = get(submit(pool, 5000, (tutti_task_options){0}));
 	tutti_result_take(&result, &first);
 	tutti_result_take(&result, &second);
 	assert_int_equal(first.view.size, 5000);
@@ -287,9 +287,9 @@ static void handles_that_are_none_are_refused(void **state)
 	foreign.arena++;
 	for (unsigned i = 0; i < 1001; i++)
 		many[i] = handle;
-	EXPECT(TUTTI_EFOREIGN, submit_with(pool, &future, 10, &foreign, 1, (tutti_job_options){0}));
-	EXPECT_TEXT(TUTTI_EINVAL, "1000", submit_with(pool, &future, 4095, many, 1001, (tutti_job_options){0}));
-	OK(submit_with(pool, &future, 4095, many, 1000, (tutti_job_options){0}));
+	EXPECT(TUTTI_EFOREIGN, submit_with(pool, &future, 10, &foreign, 1, (tutti_task_options){0}));
+	EXPECT_TEXT(TUTTI_EINVAL, "1000", submit_with(pool, &future, 4095, many, 1001, (tutti_task_options){0}));
+	OK(submit_with(pool, &future, 4095, many, 1000, (tutti_task_options){0}));
 	tutti_queue_close(queue);
 	OK(tutti_worker_open(&worker, arena, tutti_pool_handle(pool), 0));
 	OK(tutti_worker_next(worker, &input, &run, TUTTI_NOW));
@@ -327,7 +327,7 @@ static void look_up(tutti_worker *worker, tutti_message *input, unsigned run)
 static tutti_result ask_for(tutti_pool *pool, uint32_t number)
 {
 	tutti_future *future;
-	tutti_job_options options = {.retries = 1};
+	tutti_task_options options = {.retries = 1};
 	OK(tutti_pool_submit_message(pool, &future, &(tutti_view){&number, sizeof number}, 1, TUTTI_RAW, NULL, 0,
 	                             &options));
 	return get(future);
@@ -403,7 +403,7 @@ static void a_place_that_is_none_is_refused(void **state)
 		EXPECT_TEXT(TUTTI_EINVAL, "2 workers", tutti_pool_worker_begin(pool, places[i]));
 		EXPECT_TEXT(TUTTI_EINVAL, "2 workers", tutti_pool_worker_ended(pool, places[i], &status, false));
 		EXPECT_TEXT(TUTTI_EINVAL, "2 workers", tutti_worker_open(&worker, arena, handle, places[i]));
-		assert_false(tutti_pool_worker_overdue(pool, places[i]));
+		assert_false(tutti_pool_worker_condemned(pool, places[i]));
 	}
 	tutti_pool_close(pool);
 	EXPECT(TUTTI_ESTALE, tutti_worker_open(&worker, arena, handle, 0));
@@ -442,7 +442,7 @@ static void a_worker_that_is_late_finishes_for_nobody(void **state)
 	unsigned run;
 	(void)state;
 	tutti_pool *pool = open_own(1);
-	tutti_future *future = submit(pool, 5000, (tutti_job_options){.retries = 1});
+	tutti_future *future = submit(pool, 5000, (tutti_task_options){.retries = 1});
 	OK(tutti_worker_open(&worker, arena, tutti_pool_handle(pool), 0));
 	OK(tutti_worker_next(worker, &input, &run, TUTTI_NOW));
 	tutti_future_close(future);
