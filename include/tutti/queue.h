@@ -148,7 +148,8 @@ TUTTI_API tutti_err tutti_queue_shutdown_now(tutti_queue *queue);
 
 /*
  * Says that an item of a joinable queue is done: the oldest that this member got and has not ended, else the
- * oldest of all that were got. TUTTI_EBOUND: there is none. TUTTI_EINVAL: not joinable.
+ * oldest of all that were got (also what was given back since, which nobody gets then), else one that is got later:
+ * its get ends it. TUTTI_EBOUND: as many are done as were put. TUTTI_EINVAL: not joinable.
  */
 TUTTI_API tutti_err tutti_queue_task_done(tutti_queue *queue);
 

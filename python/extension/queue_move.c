@@ -271,7 +271,7 @@ static PyObject *joinable_done_fileno(PyObject *object, PyObject *Py_UNUSED(none
 
 PyMethodDef joinable_queue_methods[] = {
 	{"task_done", joinable_task_done, METH_NOARGS,
-     "task_done($self, /)\n--\n\nSays that an object that was got is done."},
+     "task_done($self, /)\n--\n\nSays that an object is done that was got, or else one that will be."},
 	{"join", joinable_join, METH_NOARGS, "join($self, /)\n--\n\nWaits until everything that was put is done."},
 	{"_is_done", joinable_is_done, METH_NOARGS, "_is_done($self, /)\n--\n\nWhether join would not wait."},
 	{"done_fileno", joinable_done_fileno, METH_NOARGS,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Open items of joinable queues: got, done, given back. The steps and what a death leaves: joinable.h. */
+/* Open items of joinable queues: got, done, given back, done ahead. The steps and what a death leaves: joinable.h. */
 #include "channel/joinable.h"
 
 #include <stdlib.h>
@@ -60,29 +60,38 @@ static void unlink_item(tutti_arena *arena, struct tutti__queue *shared, uint64_
 	store_release(&shared->done_count, load_relaxed(&item->value));
 }
 
-/* Under get_latch: the item, whose state was seen, becomes the caller's. False if it was given back meanwhile. */
-static bool end_item(tutti_arena *arena, struct tutti__queue *shared, uint32_t id, uint64_t previous, uint64_t parcel,
-                     uint64_t state)
-{
-	struct tutti__parcel *item = tutti__parcel_at(arena, parcel);
-	store_relaxed(&item->previous, previous);
-	store_relaxed(&item->value, load_relaxed(&shared->done_count) + 1);
-	store_release(&shared->moving, parcel);
-	bool ended = cas_u64(&item->state, state, make_state(TUTTI__ITEM_DONE, 0, 0)); /* COMMIT */
-	if (ended) {
-		unlink_item(arena, shared, parcel);
-		tutti__block_set_owner(arena, parcel, id);
-	}
-	store_release(&shared->moving, 0);
-	return ended;
-}
-
-/* Which item to end. */
+/* Which item to end, and why. */
 struct choice {
 	uint32_t holder; /* 0: anybody's */
 	unsigned status;
 	uint64_t parcel; /* this one, 0: the oldest that fits */
+	bool is_said; /* to be done; else what was said ahead is said of it, if there is something */
 };
+
+/* An item that fits, where it was seen. */
+struct found {
+	uint64_t previous, parcel, state;
+};
+
+/* Under get_latch: the item becomes the caller's. False if it was given back meanwhile. */
+static bool end_item(tutti_arena *arena, struct tutti__queue *shared, uint32_t id, struct found found, bool is_said)
+{
+	struct tutti__parcel *item = tutti__parcel_at(arena, found.parcel);
+	uint64_t ahead = load_relaxed(&shared->ahead);
+	bool is_counted = !is_said && ahead > 0;
+	store_relaxed(&item->previous, found.previous);
+	store_relaxed(&item->value, load_relaxed(&shared->done_count) + !is_counted);
+	store_release(&shared->moving, found.parcel);
+	bool ended = cas_u64(&item->state, found.state, make_state(TUTTI__ITEM_DONE, 0, 0)); /* COMMIT */
+	if (ended) {
+		unlink_item(arena, shared, found.parcel);
+		if (is_counted)
+			store_release(&shared->ahead, ahead - 1);
+		tutti__block_set_owner(arena, found.parcel, id);
+	}
+	store_release(&shared->moving, 0);
+	return ended;
+}
 
 static bool fits(const struct choice *choice, uint64_t parcel, uint64_t state)
 {
@@ -97,20 +106,13 @@ static uint64_t end_first(tutti_arena *arena, struct tutti__queue *shared, uint3
 	uint64_t previous = 0;
 	for (uint64_t parcel = load_relaxed(&shared->open_first); parcel;) {
 		uint64_t state = load_acquire(&tutti__parcel_at(arena, parcel)->state);
-		if (fits(choice, parcel, state) && end_item(arena, shared, id, previous, parcel, state))
+		struct found found = {previous, parcel, state};
+		if (fits(choice, parcel, state) && end_item(arena, shared, id, found, choice->is_said))
 			return parcel;
 		previous = parcel;
 		parcel = load_relaxed(&tutti__parcel_at(arena, parcel)->next);
 	}
 	return 0;
-}
-
-/* A put counts a moment after its message can be got and ended: then more are done than put, and that is all. */
-static bool seems_done(void *context)
-{
-	struct tutti__queue *shared = context;
-	uint64_t done = load_acquire(&shared->done_count);
-	return done >= load_acquire(&shared->put.count);
 }
 
 static void wake_joiners(tutti_arena *arena, struct tutti__queue *shared)
@@ -123,20 +125,18 @@ static void wake_joiners(tutti_arena *arena, struct tutti__queue *shared)
 static void announce_done(tutti_arena *arena, struct tutti__queue *shared)
 {
 	tutti__wait_stamp(&shared->done);
-	if (seems_done(shared))
+	if (tutti__queue_seems_done(shared))
 		wake_joiners(arena, shared);
 }
 
-/* Takes the latch, ends the first that fits any of the choices, frees it. TUTTI_EEMPTY: there is none. */
-static tutti_err end_one(tutti_queue *queue, uint32_t id, const struct choice *choices, unsigned count)
+/* Takes the latch, ends the first that fits, frees it. TUTTI_EEMPTY: there is none. */
+static tutti_err end_one(tutti_queue *queue, uint32_t id, const struct choice *choice)
 {
 	tutti_arena *arena = queue->reference.arena;
-	uint64_t parcel = 0;
 	tutti_err err = tutti__latch_acquire(arena, &queue->shared->get_latch, id, INT64_MAX);
 	if (err)
 		return err;
-	for (unsigned i = 0; i < count && !parcel; i++)
-		parcel = end_first(arena, queue->shared, id, &choices[i]);
+	uint64_t parcel = end_first(arena, queue->shared, id, choice);
 	tutti__latch_release(&queue->shared->get_latch);
 	if (!parcel)
 		return TUTTI_EEMPTY;
@@ -151,7 +151,7 @@ tutti_err tutti__fail_not_joinable(const struct tutti__queue *shared)
 	                   shared->object.name);
 }
 
-static tutti_err use_joinable(tutti_queue *queue, uint32_t *id)
+tutti_err tutti__use_joinable(tutti_queue *queue, uint32_t *id)
 {
 	tutti_err err = TUTTI_OK;
 	*id = tutti__use(&queue->reference, &err);
@@ -160,22 +160,57 @@ static tutti_err use_joinable(tutti_queue *queue, uint32_t *id)
 	return tutti__fail_not_joinable(queue->shared);
 }
 
+/* Under get_latch: whether as many are done as were put, as far as anybody can know of it. */
+static bool all_is_done(const struct tutti__queue *shared)
+{
+	uint64_t done = load_relaxed(&shared->done_count);
+	return done >= load_relaxed(&shared->got.count) && done >= load_acquire(&shared->put.count);
+}
+
+/* Under get_latch: an item that the caller says is done, which becomes the caller's. 0: nobody has got one. */
+static uint64_t end_for_caller(tutti_arena *arena, struct tutti__queue *shared, uint32_t id)
+{
+	struct choice choices[] = {{.holder = id, .status = TUTTI__ITEM_OPEN, .is_said = true},
+	                           {.status = TUTTI__ITEM_OPEN, .is_said = true},
+	                           {.status = TUTTI__ITEM_GIVEN_BACK, .is_said = true}};
+	uint64_t parcel = 0;
+	for (unsigned i = 0; i < sizeof choices / sizeof choices[0] && !parcel; i++)
+		parcel = end_first(arena, shared, id, &choices[i]);
+	return parcel;
+}
+
+/* Under get_latch. */
+static void count_ahead(struct tutti__queue *shared)
+{
+	store_release(&shared->done_count, load_relaxed(&shared->done_count) + 1); /* COMMIT */
+	store_release(&shared->ahead, load_relaxed(&shared->ahead) + 1);
+}
+
 tutti_err tutti_queue_task_done(tutti_queue *queue)
 {
 	uint32_t id;
-	tutti_err err = use_joinable(queue, &id);
+	uint64_t parcel = 0;
+	tutti_arena *arena = queue->reference.arena;
+	struct tutti__queue *shared = queue->shared;
+	tutti_err err = tutti__use_joinable(queue, &id);
+	if (!err)
+		err = tutti__latch_acquire(arena, &shared->get_latch, id, INT64_MAX);
 	if (err)
 		return err;
-	struct choice choices[] = {{.holder = id, .status = TUTTI__ITEM_OPEN}, {.status = TUTTI__ITEM_OPEN}};
-	err = end_one(queue, id, choices, 2);
-	tutti__count_operation(queue->reference.arena);
-	if (err != TUTTI_EEMPTY)
-		return err;
-	return tutti__fail(
-		TUTTI_EBOUND,
-		"nothing that was got from queue \"%s\" is unfinished: tutti_queue_task_done was called more often "
-		"than messages were got.",
-		queue->shared->object.name);
+	bool is_too_often = all_is_done(shared);
+	if (!is_too_often && (parcel = end_for_caller(arena, shared, id)) == 0)
+		count_ahead(shared);
+	tutti__latch_release(&shared->get_latch);
+	tutti__count_operation(arena);
+	if (is_too_often)
+		return tutti__fail(TUTTI_EBOUND,
+		                   "nothing that was put into queue \"%s\" is unfinished: tutti_queue_task_done was called "
+		                   "more often than messages were put.",
+		                   shared->object.name);
+	announce_done(arena, shared);
+	if (parcel)
+		tutti__parcel_free(arena, parcel);
+	return TUTTI_OK;
 }
 
 uint64_t tutti__given_back_first(tutti_arena *arena, struct tutti__queue *shared)
@@ -232,6 +267,27 @@ static void announce_given_back(tutti_arena *arena, struct tutti__queue *shared)
 	tutti__ring(arena, &shared->pollable);
 }
 
+/*
+ * Ends what is open as long as more was said to be done than has been got. Who is kept from it by a stopped member,
+ * or got an item at the very moment in which something was counted ahead, leaves it to the next.
+ */
+static void end_said_ahead(tutti_queue *queue)
+{
+	tutti_err err;
+	tutti_arena *arena = queue->reference.arena;
+	struct tutti__queue *shared = queue->shared;
+	struct choice open = {.status = TUTTI__ITEM_OPEN};
+	uint32_t id = tutti__use(&queue->reference, &err);
+	uint64_t parcel = 1;
+	while (id && parcel && load_relaxed(&shared->ahead) > 0 &&
+	       tutti__latch_acquire(arena, &shared->get_latch, id, 0) == TUTTI_OK) {
+		parcel = load_relaxed(&shared->ahead) > 0 ? end_first(arena, shared, id, &open) : 0;
+		tutti__latch_release(&shared->get_latch);
+		if (parcel)
+			tutti__parcel_free(arena, parcel);
+	}
+}
+
 /* The copy was made, or it failed: then anybody may have the item. */
 static void settle(tutti_queue *queue, uint64_t parcel, tutti_err err)
 {
@@ -242,6 +298,8 @@ static void settle(tutti_queue *queue, uint64_t parcel, tutti_err err)
 	store_release(&item->state, make_state(status, redelivered_of(state), err ? 0 : tutti__item_holder(state)));
 	if (err)
 		announce_given_back(arena, queue->shared);
+	else if (unlikely(load_relaxed(&queue->shared->ahead) > 0))
+		end_said_ahead(queue);
 }
 
 /* A message of the getter's own, with the same bytes and handles. */
@@ -301,12 +359,12 @@ void tutti__parcel_deliver_into(tutti_queue *queue, uint64_t parcel, void *buffe
 		tutti__parcel_free(arena, parcel);
 }
 
-static tutti_err drop_given_back(tutti_queue *queue, uint32_t id)
+tutti_err tutti__drop_given_back(tutti_queue *queue, uint32_t id)
 {
 	struct choice given_back = {.status = TUTTI__ITEM_GIVEN_BACK};
 	tutti_err err = TUTTI_OK;
 	while (!err)
-		err = end_one(queue, id, &given_back, 1);
+		err = end_one(queue, id, &given_back);
 	return err == TUTTI_EEMPTY ? TUTTI_OK : err;
 }
 
@@ -314,75 +372,22 @@ tutti_err tutti__queue_drop_all(tutti_queue *queue)
 {
 	uint32_t id;
 	uint64_t parcel;
-	tutti_err err = use_joinable(queue, &id);
+	tutti_err err = tutti__use_joinable(queue, &id);
 	while (!err && (err = tutti__queue_take(queue, &parcel)) == TUTTI_OK) {
 		struct choice choice = {.holder = id, .status = TUTTI__ITEM_TAKING, .parcel = parcel};
-		err = end_one(queue, id, &choice, 1);
+		err = end_one(queue, id, &choice);
 	}
-	return err == TUTTI_EEMPTY || err == TUTTI_EOF ? drop_given_back(queue, id) : err;
+	return err == TUTTI_EEMPTY || err == TUTTI_EOF ? tutti__drop_given_back(queue, id) : err;
 }
 
-/* Exactly: under put_latch every message that can be got is counted. */
-static tutti_err count_unfinished(tutti_queue *queue, uint32_t id, int64_t deadline, uint64_t *count)
+/* The list is whole, and nobody else changes it. */
+static void count_anew(tutti_arena *arena, struct tutti__queue *shared)
 {
-	struct tutti__queue *shared = queue->shared;
-	tutti_err err = tutti__latch_acquire(queue->reference.arena, &shared->put_latch, id, deadline);
-	if (err)
-		return err;
-	*count = load_relaxed(&shared->put.count) - load_acquire(&shared->done_count);
-	tutti__latch_release(&shared->put_latch);
-	return TUTTI_OK;
-}
-
-bool tutti__queue_may_be_done(void *context)
-{
-	struct tutti__queue *shared = context;
-	return seems_done(context) ||
-	       (load_acquire(&shared->is_shut) == TUTTI__IS_DROPPED && load_acquire(&shared->given_back));
-}
-
-static tutti_err wait_until_done(tutti_queue *queue, int64_t deadline, uint64_t unfinished)
-{
-	struct tutti__waiting waiting = {.arena = queue->reference.arena,
-	                                 .patience = &queue->done_patience,
-	                                 .hints = &queue->shared->done_hints,
-	                                 .object = queue->reference.offset,
-	                                 .is_ready = tutti__queue_may_be_done,
-	                                 .context = queue->shared,
-	                                 .deadline = deadline};
-	const char *name = queue->shared->object.name;
-	tutti_err err = deadline <= 0 ? TUTTI_ETIMEDOUT : tutti__wait_at(&waiting, &queue->shared->done);
-	if (err == TUTTI_ETIMEDOUT) {
-		tutti__poll_refresh(&queue->done_polls);
-		tutti__look_after_the_dead(queue->reference.arena);
-	}
-	if (err == TUTTI_EINTR)
-		return tutti__fail(err, "a signal handler ran while joining queue \"%s\". Join again.", name);
-	if (err == TUTTI_ETIMEDOUT)
-		return tutti__fail(err, "%llu of the messages of queue \"%s\" are not done. Wait longer, or start a getter.",
-		                   (unsigned long long)unfinished, name);
-	return err;
-}
-
-tutti_err tutti_queue_join(tutti_queue *queue, tutti_time timeout)
-{
-	uint32_t id;
-	uint64_t unfinished = 0;
-	tutti_err err = use_joinable(queue, &id);
-	int64_t deadline = timeout == TUTTI_FOREVER ? INT64_MAX : timeout <= 0 ? 0 : tutti__deadline(timeout);
-	while (!err) {
-		struct tutti__queue *shared = queue->shared;
-		if (load_acquire(&shared->is_shut) == TUTTI__IS_DROPPED) {
-			store_release(&shared->given_back, 0); /* a hint here: each look drops what there is */
-			err = drop_given_back(queue, id);
-		}
-		if (!err)
-			err = count_unfinished(queue, id, deadline, &unfinished);
-		if (err || unfinished == 0)
-			return err;
-		err = wait_until_done(queue, deadline, unfinished);
-	}
-	return err;
+	uint64_t open = 0;
+	for (uint64_t parcel = load_relaxed(&shared->open_first); parcel; open++)
+		parcel = load_relaxed(&tutti__parcel_at(arena, parcel)->next);
+	if (!TUTTI__BUG(51))
+		store_release(&shared->ahead, load_relaxed(&shared->done_count) + open - load_relaxed(&shared->got.count));
 }
 
 void tutti__joinable_recover(tutti_arena *arena, struct tutti__queue *shared, uint32_t dead)
@@ -402,6 +407,7 @@ void tutti__joinable_recover(tutti_arena *arena, struct tutti__queue *shared, ui
 		}
 		store_release(&shared->moving, 0);
 	}
+	count_anew(arena, shared);
 	/* It may have cleared the mark, and not looked. */
 	store_release(&shared->given_back, 1);
 	tutti__wake_all(&shared->done); /* who polls is rung by the caller */

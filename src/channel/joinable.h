@@ -6,6 +6,11 @@
  * oldest first, and hands out a copy; `task_done` ends it. A killed getter's items are given
  * back: they stay in the list, and the next getter takes them from there, first.
  *
+ * What joins wait for is counted apart from that: done_count is how many items were said to be
+ * done (or dropped), whether they have been got or not. A `task_done` that finds nothing to end is
+ * counted *ahead*; the next item that is got is ended by its getter for it, as soon as it is copied.
+ * So a killed getter's item may come again although all is done, and is then ended in the same way.
+ *
  * parcel.state is one word: status | redelivered << 8 | holder's id << 32.
  *
  *   QUEUED      in a segment
@@ -23,14 +28,21 @@
  *   In:  next, previous, value = position of head afterwards; moving; LINKING; redo, head: COMMIT;
  *        link, open_last; TAKING; moving = 0.
  *        Death: LINKING: head == value: committed, linked by the recovery; else QUEUED again.
- *   Out: previous, value = done_count afterwards; moving; DONE: COMMIT;
- *        link, open_last, done_count; the owner word is the caller's; moving = 0.
+ *   Out: previous, value = done_count afterwards (as before, if it was counted ahead); moving; DONE: COMMIT;
+ *        link, open_last, done_count; ahead; the owner word is the caller's; moving = 0.
  *        Death: DONE: the recovery does the rest and gives the parcel to the dead id.
+ *   Ahead: done_count: COMMIT; ahead.
+ *
+ * queue.ahead follows from the rest (below), with the list's length for what is not got.count. So whoever
+ * recovers the holder of get_latch counts the list and makes it anew, whatever step the dead was at.
  *
  * queue.given_back tells getters that some item may be GIVEN_BACK: set after the state, cleared before
  * the look.
  *
- * Valid while get_latch is not held: put.count - done_count = messages in the segments + items in the list.
+ * Who says that something is done must know of a put, but need not wait for putters: each put that has returned
+ * is in put.count, and each message that was got is in got.count, so done_count < the larger of them is the test.
+ *
+ * Valid while no latch is held: done_count + items in the list = got.count + ahead; done_count <= put.count.
  */
 #ifndef TUTTI_CHANNEL_JOINABLE_H
 #define TUTTI_CHANNEL_JOINABLE_H
@@ -67,8 +79,19 @@ uint64_t tutti__given_back_count(tutti_queue *queue);
 tutti_err tutti__parcel_deliver(tutti_queue *queue, uint64_t parcel, tutti_message *message);
 void tutti__parcel_deliver_into(tutti_queue *queue, uint64_t parcel, void *buffer);
 
-/* Drops all that is in a queue that was shut down at once. */
+/* Drops all that is in a queue that was shut down at once; or only what is given back to it. */
 tutti_err tutti__queue_drop_all(tutti_queue *queue);
+tutti_err tutti__drop_given_back(tutti_queue *queue, uint32_t id);
+
+/* The caller's id, as tutti__use(), which a queue that is not joinable refuses (TUTTI_EINVAL). */
+tutti_err tutti__use_joinable(tutti_queue *queue, uint32_t *id);
+
+/* A put counts a moment after its message can be got and ended: then more are done than put, and that is all. */
+static inline bool tutti__queue_seems_done(const struct tutti__queue *shared)
+{
+	uint64_t done = load_acquire(&shared->done_count);
+	return done >= load_acquire(&shared->put.count);
+}
 
 /* For a recovery: the list, if the dead held get_latch; then each item. */
 void tutti__joinable_recover(tutti_arena *arena, struct tutti__queue *shared, uint32_t dead);

@@ -95,6 +95,7 @@ struct tutti__queue {
 	struct tutti__pollable pollable; /* here: this line is read by each put anyway */
 	struct tutti__pollable room_pollable; /* putters poll here; read by each get of a bounded queue */
 	atomic_u32 is_shut; /* enum tutti__shut */
+	atomic_u64 ahead; /* of a joinable queue: joinable.h; read by each get, rarely written */
 	/* Of a joinable queue: joinable.h. */
 	alignas(64) atomic_u64 done_count;
 	atomic_u64 open_first, open_last;

@@ -204,7 +204,7 @@ static void walk_entry(tutti_arena *arena, struct walk *walk, uint64_t position,
 		walk_block(arena, walk, block);
 }
 
-/* The open items: each in a state that the list knows, the last one named as such, all of them counted. */
+/* The open items: each in a state that the list knows, the last one named as such, all of them counted (joinable.h). */
 static bool open_items_are_valid(tutti_arena *arena, const struct tutti__queue *shared, struct walk *walk)
 {
 	uint64_t last = 0, count = 0;
@@ -219,7 +219,9 @@ static bool open_items_are_valid(tutti_arena *arena, const struct tutti__queue *
 	if (!shared->is_joinable)
 		return walk->valid && count == 0;
 	return walk->valid && last == load_relaxed(&shared->open_last) && load_relaxed(&shared->moving) == 0 &&
-	       walk->count + count == load_relaxed(&shared->put.count) - load_relaxed(&shared->done_count);
+	       load_relaxed(&shared->done_count) + count ==
+	           load_relaxed(&shared->got.count) + load_relaxed(&shared->ahead) &&
+	       load_relaxed(&shared->done_count) <= load_relaxed(&shared->put.count);
 }
 
 bool tutti__queue_is_valid(tutti_arena *arena, const struct tutti__queue *shared,

@@ -53,6 +53,7 @@
  *  48  a job that is done does not say that its worker was to free it
  *  49  a dead worker's claim is cleared before its job is settled
  *  50  a worker that is to be killed for a job is not kept from finishing it
+ *  51  the recovery does not count anew what was said to be done ahead
  *  52  a job of a priority leaves its queue without being claimed
  *  53  a job that was cancelled while it ran is run again
  */

@@ -162,6 +162,18 @@ static void open_jobs_and_die(struct stage *stage)
 	tutti_arena_sweep(stage->arena);
 }
 
+static void end_job(struct stage *stage)
+{
+	(void)stage;
+	must(tutti_queue_task_done(jobs), "task_done");
+}
+
+static void open_jobs_and_end_ahead(struct stage *stage)
+{
+	open_jobs(stage);
+	end_job(stage);
+}
+
 static void find_jobs(struct stage *stage)
 {
 	take_reference(jobs);
@@ -198,12 +210,6 @@ static void put_job_in_two_steps(struct stage *stage)
 	must(tutti_queue_put_begin(jobs, &draft, stage->operation->size), "put_begin");
 	memcpy(draft.data, ready, draft.size);
 	must(tutti_queue_put_commit(&draft, TUTTI_NOW), "put_commit");
-}
-
-static void end_job(struct stage *stage)
-{
-	(void)stage;
-	must(tutti_queue_task_done(jobs), "task_done");
 }
 
 static void join_in_vain(struct stage *stage)
@@ -269,8 +275,14 @@ static unsigned end_all_jobs(void)
 	return count;
 }
 
-/* `adds`: items that the victim puts, `ends`: that it ends; `others`: that the survivor has got. */
-static void check_items(struct stage *stage, unsigned adds, unsigned ends, unsigned others)
+struct expected {
+	unsigned adds; /* items that the victim puts */
+	unsigned ends; /* that it, or the survivor before, ends */
+	/* Of those that were there, come out once the operation has returned, or at most. Both 0: what is not ended. */
+	unsigned least, most;
+};
+
+static void check_items(struct stage *stage, struct expected expected)
 {
 	struct seen seen = {.first = ITEMS + 1};
 	take_jobs(stage, &seen);
@@ -280,23 +292,42 @@ static void check_items(struct stage *stage, unsigned adds, unsigned ends, unsig
 	if (joined != TUTTI_OK && joined != TUTTI_ETIMEDOUT)
 		fail(HUNG, "K1: join answers %s: %s", tutti_error_name(joined), tutti_last_error());
 	unsigned put = seen.is_in[ITEMS], all = ITEMS + put, unfinished = end_all_jobs(), ended = all - unfinished;
-	if (unfinished > all || ended > ends || put > adds)
-		fail(LOST, "K2: %u of %u items are unfinished, where %u can have been ended", unfinished, all, ends);
-	if (board->has_returned && (ended != ends || put != adds))
-		fail(LOST, "K2: the operation had returned; %u of %u items are ended, %u of %u put", ended, ends, put, adds);
-	unsigned due = others ? ITEMS - others : ITEMS - ended;
-	if (seen.count - put != due || (due && seen.first != ITEMS - due))
-		fail(LOST, "K2: %u items come out, from %u on, where %u are due, from %u on", seen.count - put, seen.first, due,
-		     ITEMS - due);
+	if (unfinished > all || ended > expected.ends || put > expected.adds)
+		fail(LOST, "K2: %u of %u items are unfinished, where %u can have been ended", unfinished, all, expected.ends);
+	if (board->has_returned && (ended != expected.ends || put != expected.adds))
+		fail(LOST, "K2: the operation had returned; %u of %u items are ended, %u of %u put", ended, expected.ends, put,
+		     expected.adds);
+	unsigned out = seen.count - put, least = expected.most ? expected.least : ITEMS - ended;
+	unsigned most = expected.most && !board->has_returned ? expected.most : least;
+	if (out < least || out > most || (out && seen.first != ITEMS - out))
+		fail(LOST, "K2: %u items come out, from %u on, where %u to %u are due, the last ones", out, seen.first, least,
+		     most);
 	board->outcome = put + ended;
 	tutti_queue_close(jobs);
 }
 
-static void check_job_put(struct stage *stage) { check_items(stage, 1, 0, 0); }
-static void check_job_get(struct stage *stage) { check_items(stage, 0, 0, 0); }
-static void check_job_end(struct stage *stage) { check_items(stage, 0, 1, 0); }
-static void check_job_end_of_others(struct stage *stage) { check_items(stage, 0, 1, 1); }
-static void check_jobs_dropped(struct stage *stage) { check_items(stage, 0, ITEMS, 0); }
+static void check_job_put(struct stage *stage) { check_items(stage, (struct expected){.adds = 1}); }
+static void check_job_get(struct stage *stage) { check_items(stage, (struct expected){0}); }
+static void check_job_end(struct stage *stage) { check_items(stage, (struct expected){.ends = 1}); }
+static void check_jobs_dropped(struct stage *stage) { check_items(stage, (struct expected){.ends = ITEMS}); }
+
+static void check_job_end_of_others(struct stage *stage)
+{
+	check_items(stage, (struct expected){.ends = 1, .least = ITEMS - 1, .most = ITEMS - 1});
+}
+
+static void check_job_end_ahead(struct stage *stage)
+{
+	check_items(stage, (struct expected){.ends = 1, .least = ITEMS, .most = ITEMS});
+}
+
+/* The survivor has said that one is done: the one that is got. */
+static void check_job_get_ahead(struct stage *stage)
+{
+	check_items(stage, (struct expected){.ends = 1, .least = ITEMS - 1, .most = ITEMS});
+	if (board->outcome != 1)
+		fail(LOST, "K2: what the survivor had counted as done is not any more");
+}
 
 const struct operation channel_operations[] = {
 	{.name = "put with the last handle of a queue",
@@ -395,6 +426,30 @@ const struct operation channel_operations[] = {
      .prepare = find_jobs,
      .operate = end_job,
      .check = check_job_end_of_others},
+	{.name = "task_done of what was given back",
+     .size = SMALL,
+     .arrange = open_jobs_and_die,
+     .prepare = find_jobs,
+     .operate = end_job,
+     .check = check_job_end},
+	{.name = "task_done, before any get",
+     .size = SMALL,
+     .arrange = open_jobs,
+     .prepare = find_jobs,
+     .operate = end_job,
+     .check = check_job_end_ahead},
+	{.name = "joinable get of what is done",
+     .size = SMALL,
+     .arrange = open_jobs_and_end_ahead,
+     .prepare = find_jobs,
+     .operate = get_job,
+     .check = check_job_get_ahead},
+	{.name = "joinable get by copy of what is done, a body",
+     .size = BIG,
+     .arrange = open_jobs_and_end_ahead,
+     .prepare = find_jobs,
+     .operate = get_job_into,
+     .check = check_job_get_ahead},
 	{.name = "join, not done",
      .size = SMALL,
      .arrange = open_jobs,

@@ -252,10 +252,15 @@ static void check_room(struct stage *stage)
 	tutti_queue_close(stage->own_queue);
 }
 
-static void open_jobs(struct stage *stage)
+static void open_jobs_not_got(struct stage *stage)
 {
 	must(tutti_queue_open(&jobs, &(tutti_queue_options){.arena = stage->arena, .joinable = true}), "queue");
 	must(message_put(jobs, SMALL, ID, TUTTI_NOW), "put");
+}
+
+static void open_jobs(struct stage *stage)
+{
+	open_jobs_not_got(stage);
 	must(tutti_queue_get_into(jobs, received, SMALL, NULL, TUTTI_NOW), "get");
 }
 
@@ -392,6 +397,11 @@ const struct operation sleep_operations[] = {
      .check = check_room},
 	{.name = "task_done, who joins sleeps",
      .arrange = open_jobs,
+     .wait = join,
+     .operate = end_job,
+     .check = check_joined},
+	{.name = "task_done before the get, who joins sleeps",
+     .arrange = open_jobs_not_got,
      .wait = join,
      .operate = end_job,
      .check = check_joined},

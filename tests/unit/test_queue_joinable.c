@@ -36,7 +36,6 @@ static void join_waits_for_what_is_not_done(void **state)
 	for (uint64_t i = 0; i < 3; i++)
 		put_number(queue, i);
 	EXPECT_TEXT(TUTTI_ETIMEDOUT, "3 of the messages of queue \"jobs\"", tutti_queue_join(queue, TUTTI_NOW));
-	EXPECT(TUTTI_EBOUND, tutti_queue_task_done(queue)); /* nothing was got */
 	for (uint64_t i = 0; i < 3; i++) {
 		assert_int_equal(get(queue, NULL), i);
 		check(queue);
@@ -49,6 +48,69 @@ static void join_waits_for_what_is_not_done(void **state)
 	}
 	OK(tutti_queue_join(queue, TUTTI_FOREVER));
 	EXPECT_TEXT(TUTTI_EBOUND, "more often", tutti_queue_task_done(queue));
+	end(queue);
+}
+
+static void done_may_be_said_before_the_get(void **state)
+{
+	(void)state;
+	tutti_queue *queue = new_jobs((tutti_queue_options){.name = "jobs"});
+	EXPECT_TEXT(TUTTI_EBOUND, "more often than messages were put", tutti_queue_task_done(queue));
+	for (uint64_t i = 0; i < 4; i++)
+		put_number(queue, i);
+	get(queue, NULL);
+	for (uint64_t left = 3;; left--) {
+		OK(tutti_queue_task_done(queue)); /* first of the one that was got */
+		check(queue);
+		if (left == 0)
+			break;
+		EXPECT(TUTTI_ETIMEDOUT, tutti_queue_join(queue, TUTTI_NOW));
+	}
+	EXPECT(TUTTI_EBOUND, tutti_queue_task_done(queue));
+	OK(tutti_queue_join(queue, TUTTI_NOW));
+	for (uint64_t i = 1; i < 4; i++) {
+		assert_int_equal(tutti_queue_size(queue), 4 - i);
+		assert_int_equal(get(queue, NULL), i);
+		assert_int_equal(load_acquire(&queue->shared->open_first), 0); /* by its get: nobody will end it */
+		check(queue);
+	}
+	put_number(queue, 4);
+	get(queue, NULL);
+	EXPECT_TEXT(TUTTI_ETIMEDOUT, "1 of", tutti_queue_join(queue, TUTTI_NOW)); /* nothing is left of what was said */
+	OK(tutti_queue_task_done(queue));
+	EXPECT(TUTTI_EBOUND, tutti_queue_task_done(queue));
+	OK(tutti_queue_join(queue, TUTTI_NOW));
+	end(queue);
+}
+
+static void what_is_done_ahead_is_got_in_all_ways(void **state)
+{
+	(void)state;
+	static unsigned char bytes[9000], copy[9000];
+	tutti_queue *queue = new_jobs((tutti_queue_options){0}), *mailed;
+	OK(tutti_queue_open(&mailed, &(tutti_queue_options){.arena = arena}));
+	tutti_handle handle = tutti_queue_handle(mailed);
+	for (unsigned i = 0; i < 4; i++) {
+		size_t size = i % 2 ? sizeof bytes : 100, got;
+		tutti_message message;
+		support_fill(bytes, size, i);
+		tutti_view view = {bytes, size};
+		OK(tutti_queue_put_with(queue, &view, 1, TUTTI_RAW, &handle, i / 2, TUTTI_NOW));
+		OK(tutti_queue_put_with(queue, &view, 1, TUTTI_RAW, &handle, i / 2, TUTTI_NOW));
+		OK(tutti_queue_task_done(queue));
+		OK(tutti_queue_task_done(queue));
+		OK(tutti_queue_get(queue, &message, TUTTI_NOW));
+		assert_int_equal(message.carried_count, i / 2);
+		assert_true(support_is_filled(message.view.data, size, i));
+		tutti_message_release(&message);
+		EXPECT(TUTTI_ETOOBIG, tutti_queue_get_into(queue, copy, size - 1, &got, TUTTI_NOW));
+		OK(tutti_queue_get_into(queue, copy, sizeof copy, &got, TUTTI_NOW));
+		assert_true(support_is_filled(copy, got, i));
+		assert_int_equal(load_acquire(&queue->shared->open_first), 0);
+		check(queue);
+	}
+	tutti_queue_close(mailed);
+	EXPECT(TUTTI_ESTALE, tutti_queue_at(&mailed, arena, handle)); /* no item holds it any more */
 	end(queue);
 }
 
@@ -229,6 +291,63 @@ static void what_a_killed_getter_had_is_given_back_first(void **state)
 	end(queue);
 }
 
+/* Whether the death has been noticed or not makes no difference. */
+static void what_a_killed_getter_had_can_be_ended(void **state)
+{
+	(void)state;
+	for (int is_noticed = 0; is_noticed < 2; is_noticed++) {
+		tutti_queue *queue = new_jobs((tutti_queue_options){0});
+		put_number(queue, 0);
+		put_number(queue, 1);
+		run_getter((struct getter){.queue = queue, .gets = 1});
+		if (is_noticed)
+			tutti_arena_sweep(arena);
+		OK(tutti_queue_task_done(queue));
+		tutti_arena_sweep(arena);
+		check(queue);
+		assert_int_equal(tutti_queue_size(queue), 1);
+		EXPECT_TEXT(TUTTI_ETIMEDOUT, "1 of", tutti_queue_join(queue, TUTTI_NOW));
+		assert_int_equal(get(queue, NULL), 1);
+		OK(tutti_queue_task_done(queue));
+		OK(tutti_queue_join(queue, TUTTI_NOW));
+		end(queue);
+	}
+}
+
+static void take_and_stay(void *context)
+{
+	struct getter *getter = context;
+	uint64_t parcel;
+	REQUIRE(tutti__queue_take(getter->queue, &parcel) == TUTTI_OK);
+	store_release(getter->stage, 1);
+	support_pause_forever();
+}
+
+/* Said to be done while its getter, which is killed then, copies it: it comes again, and is done. */
+static void what_is_done_ahead_is_given_back_and_stays_done(void **state)
+{
+	(void)state;
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
+	struct getter getter = {.queue = queue, .stage = support_shared(sizeof(atomic_u32))};
+	bool redelivered;
+	put_number(queue, 5);
+	pid_t child = support_fork(take_and_stay, &getter);
+	UNTIL(5000, load_acquire(getter.stage) == 1);
+	OK(tutti_queue_task_done(queue));
+	EXPECT(TUTTI_EBOUND, tutti_queue_task_done(queue));
+	support_kill(child);
+	tutti_arena_sweep(arena);
+	check(queue);
+	OK(tutti_queue_join(queue, TUTTI_NOW));
+	assert_int_equal(get(queue, &redelivered), 5);
+	assert_true(redelivered);
+	assert_int_equal(load_acquire(&queue->shared->open_first), 0);
+	check(queue);
+	EXPECT(TUTTI_EBOUND, tutti_queue_task_done(queue));
+	OK(tutti_queue_join(queue, TUTTI_NOW));
+	end(queue);
+}
+
 static void a_waiting_getter_gets_what_is_given_back(void **state)
 {
 	(void)state;
@@ -347,6 +466,25 @@ static void shutting_down_at_once_drops_and_releases_joiners(void **state)
 	end(queue);
 }
 
+static void what_is_done_ahead_is_dropped_once(void **state)
+{
+	(void)state;
+	tutti_queue *queue = new_jobs((tutti_queue_options){0});
+	for (uint64_t i = 0; i < 4; i++)
+		put_number(queue, i);
+	OK(tutti_queue_task_done(queue));
+	get(queue, NULL); /* ended by that */
+	OK(tutti_queue_task_done(queue));
+	get(queue, NULL);
+	OK(tutti_queue_task_done(queue));
+	OK(tutti_queue_shutdown_now(queue));
+	check(queue);
+	assert_int_equal(load_acquire(&queue->shared->done_count), 4);
+	EXPECT(TUTTI_EBOUND, tutti_queue_task_done(queue));
+	OK(tutti_queue_join(queue, TUTTI_NOW));
+	end(queue);
+}
+
 static void what_is_given_back_to_a_dropped_queue_is_dropped(void **state)
 {
 	(void)state;
@@ -421,18 +559,23 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest joinable[] = {
 		TEST(join_waits_for_what_is_not_done),
+		TEST(done_may_be_said_before_the_get),
+		TEST(what_is_done_ahead_is_got_in_all_ways),
 		TEST(all_ways_in_and_out),
 		TEST(a_refused_draft_stays_open),
 		TEST(plain_queues_count_nothing),
 		TEST(a_member_ends_its_own_first),
 		TEST(handles_travel_and_come_again),
 		TEST(what_a_killed_getter_had_is_given_back_first),
+		TEST(what_a_killed_getter_had_can_be_ended),
+		TEST(what_is_done_ahead_is_given_back_and_stays_done),
 		TEST(a_waiting_getter_gets_what_is_given_back),
 		TEST(who_never_waits_gets_what_is_given_back),
 		TEST(a_poller_is_told_of_what_is_given_back),
 		TEST(a_full_arena_can_be_drained),
 		TEST(after_a_clean_exit_nothing_is_given_back),
 		TEST(shutting_down_at_once_drops_and_releases_joiners),
+		TEST(what_is_done_ahead_is_dropped_once),
 		TEST(what_is_given_back_to_a_dropped_queue_is_dropped),
 		TEST(a_join_over_killed_workers_ends),
 		TEST(a_sleeping_joiner_is_woken),
