@@ -20,6 +20,8 @@ PAIR_REASON = ("nearly all of it is the interpreter's calling of two methods; th
                "two calls cost where no other process sees the lock.")
 ARRAY_REASON = ("the floor is the row with one copy into memory that both processes have: a queue must copy once, and the "
                 "standard library's own speed differs from machine to machine.")
+CONDITION_REASON = ("the floor is the row with a condition that is a word to lock and a word for each waiter, with no "
+                    "more to it; how many times the standard library's rate that is depends on how close the CPUs lie.")
 ASLEEP_REASON = ("the floor is the row with os.write and os.read: the interpreter itself needs that long from the wake to "
                  "the line behind the get.")
 BESIDE_REASON = ("the floor is one switch interval, 5 ms: so long the other thread keeps the interpreter; the next row "
@@ -51,7 +53,9 @@ CASES = [
     case("tuples, free", 7, both("stream.py", "tuple", "free")),
     case("bytes, two", 7, both("stream.py", "bytes", "two")),
     case("bytes, one", 7, both("stream.py", "bytes", "one")),
-    *(case(f"{what}, {place}", 7, both("trips.py", what, place)) for what in TRIPS for place in ("two", "one")),
+    *(case(f"{what}, {place}", 7, both("trips.py", what, place) +
+           ([script("trips.py", "barest", what, place)] if (what, place) == ("condition", "two") else []))
+      for what in TRIPS for place in ("two", "one")),
     *(case(f"pipe, {place}", 7, both("trips.py", "pipe", place) + [script("trips.py", "letter", "pipe", place)])
       for place in ("two", "one")),
     *(case(f"{what}, free", 7, both("trips.py", what, "free")) for what in ("queue", "pipe", "event")),
@@ -70,9 +74,9 @@ def row(what, name, need, ours="tutti", theirs="standard", against="multiprocess
     return rates("python", what, "python, " + name, ours, theirs, against, need, **more)
 
 
-def places(what, name, two, one):
-    """The same on two CPUs and on one."""
-    return [row(f"{what}, two CPUs", f"{name}, two", two), row(f"{what}, one CPU", f"{name}, one", one)]
+def places(what, name, two, one, **more):
+    """The same on two CPUs and on one. `more` is of the first."""
+    return [row(f"{what}, two CPUs", f"{name}, two", two, **more), row(f"{what}, one CPU", f"{name}, one", one)]
 
 
 def unpinned(what, name):
@@ -91,7 +95,11 @@ ROWS = [
     unpinned("Pipe, round trip", "pipe"),
     *(row(f"Connection, letter mode, {cpus}", f"pipe, {place}", 1.3, ours="letter")
       for place, cpus in (("two", "two CPUs"), ("one", "one CPU"))),
-    *(line for what in ("event", "condition", "barrier") for line in places(f"{TRIPS[what]}, round trip", what, 50, 3)),
+    *places("Event, round trip", "event", 50, 3),
+    *places("Condition, round trip", "condition", 50, 3, reason=CONDITION_REASON),
+    row("the floor: a barest condition, two CPUs", "condition, two", 50, ours="barest", required=False),
+    row("Condition, round trip, two CPUs", "condition, two", None, theirs="barest", against="the floor", required=False),
+    *places("Barrier, round trip", "barrier", 50, 3),
     unpinned("Event, round trip", "event"),
     row(ALONE["direct"], "direct", 20), row(ALONE["pickled"], "pickled", 7), row(ALONE["with"], "with", 2),
     *(row(ALONE[what], what, 1.1, reason=PAIR_REASON) for what in PRIVATE),

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Round trips a second between two processes: trips.py LIBRARY queue|simple|pipe|event|condition|barrier two|one|free."""
+"""Round trips a second between two processes: trips.py LIBRARY queue|simple|pipe|event|condition|barrier two|one|free.
 
+`barest` as LIBRARY: a condition that is nothing but spinning for words (barest.c), which bench/run has compiled.
+"""
+
+import pathlib
 import sys
 
 from support import library, rate_of, report, seconds, start_end
+
+COMPILED = pathlib.Path(__file__).parents[2] / "build/release/bench"
 
 MESSAGE = (12, "job", 3.5)
 
@@ -48,9 +54,9 @@ def by_event(mp):
     return (answer,), ask
 
 
-def by_condition(mp):
+def by_condition(mp, make):
     """Whose turn it is stands in memory that the condition guards."""
-    condition, turn = mp.Condition(mp.Lock()), mp.RawValue("i", 0)
+    condition, turn = make(), mp.RawValue("i", 0)
 
     def pass_on(mine, count):
         with condition:
@@ -75,6 +81,12 @@ def by_barrier(mp):
     return (meet, sys.maxsize), meet
 
 
+def barest_condition():
+    sys.path.insert(0, str(COMPILED))
+    from barest import Condition
+    return Condition()
+
+
 def letter_pipe():
     """What a program of multiprocessing gets from Tutti: Connections over descriptors."""
     from tutti.connection import descriptor_pipe
@@ -82,10 +94,10 @@ def letter_pipe():
 
 
 def main(side, what, place):
-    mp = library("standard" if side == "letter" else side)
+    mp = library("tutti" if side == "tutti" else "standard")
     ways = {"queue": lambda: by_queue(mp, mp.Queue), "simple": lambda: by_queue(mp, mp.SimpleQueue),
             "pipe": lambda: by_pipe(letter_pipe if side == "letter" else mp.Pipe),
-            "event": lambda: by_event(mp), "condition": lambda: by_condition(mp),
+            "event": lambda: by_event(mp), "condition": lambda: by_condition(mp, barest_condition if side == "barest" else mp.Condition),
             "barrier": lambda: by_barrier(mp)}
     (work, *arguments), ask = ways[what]()
     start_end(mp, place, work, *arguments)
