@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The limit of Condition from Python: a type with the four calls that a loop around a condition makes, over a word as
- * lock and a word for each of two waiters, each on a line of its own. Nothing else: who waits spins for ever, one call
- * of a wrong thread hangs both, and a killed process does too. bench/run compiles it; trips.py imports it.
+ * lock and a word for each of two waiters, each on a line of its own. Nothing else: who waits spins for ever, and
+ * a call by a thread that does not hold the lock, or a killed process, hangs both. bench/run compiles it; trips.py imports it.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-enum { IDLE, WAITING, WOKEN, WAITERS = 2, LINE = 64 };
+enum { IDLE, WAITING, WOKEN, WAITERS = 2, LINE = 64, LOOKS_PER_YIELD = 10000 };
 
 struct word {
 	_Alignas(LINE) atomic_uint value;
@@ -49,14 +50,16 @@ static void dealloc(PyObject *self)
 	Py_DECREF(type);
 }
 
+/* The CPU is given away now and then, so that a machine with other work to do gets through, too. */
 static void spin_until(atomic_uint *word, unsigned value)
 {
-	while (atomic_load_explicit(word, memory_order_acquire) != value)
+	for (unsigned looks = 1; atomic_load_explicit(word, memory_order_acquire) != value; looks++) {
 #if defined(__x86_64__)
 		__builtin_ia32_pause();
-#else
-		;
 #endif
+		if (looks % LOOKS_PER_YIELD == 0)
+			sched_yield();
+	}
 }
 
 static void lock(struct words *words)

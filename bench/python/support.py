@@ -9,11 +9,13 @@ import ctypes
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 import time
 
 CPUS = sorted(os.sched_getaffinity(0))[:2]
 QUICK = bool(os.environ.get("TUTTI_BENCH_QUICK"))
+DEATH_SIGNAL = 1  # prctl(): PR_SET_PDEATHSIG
 LOOK_EVERY = 0.02  # seconds, at the CPUs of ends that are not pinned
 seen = {"from": set(), "to": set()}
 unpinned = []  # the other end, if the kernel chooses its CPU
@@ -68,6 +70,7 @@ def finish():
 def start_end(mp, place, work, *arguments):
     """The other end, as a process of that library on its CPU, which is known where it is pinned."""
     def run():
+        libc.prctl(DEATH_SIGNAL, signal.SIGKILL)  # a side that spins would go on for ever if this one is killed
         pin(place, 1)
         gc.disable()
         work(*arguments)
