@@ -89,7 +89,8 @@ int py_add_object(PyObject *module, const char *name, PyObject *value);
 	X(shared)                                                                                                          \
 	X(forks)                                                                                                           \
 	X(arena)                                                                                                           \
-	X(peak)                                                                                                            \
+	X(ends)                                                                                                            \
+	X(beginning)                                                                                                       \
 	X(calls)                                                                                                           \
 	X(lock)                                                                                                            \
 	X(rlock)                                                                                                           \

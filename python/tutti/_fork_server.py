@@ -8,9 +8,12 @@ standard library means to preload the main module as well, and until late in 3.1
 
 from __future__ import annotations
 
+import contextlib
 import os
-from multiprocessing import forkserver, process, spawn
-from typing import Any
+import threading
+import types
+from multiprocessing import forkserver, process, resource_tracker, spawn
+from typing import Any, Iterator
 
 from tutti import _tutti
 
@@ -81,11 +84,55 @@ def _order() -> str:
     return text
 
 
+def with_others(owner: Any, method: str, module: Any, **names: Any) -> Any:
+    """A method of a class of the module, the same steps in every version, with other things under names of that module."""
+    return types.FunctionType(getattr(owner, method).__code__, {**vars(module), **names})
+
+
+# --- several processes at once ----------------------------------------------------------------------------------
+
+
+class _Several(threading.local):
+    """Of a thread that starts processes one right after the other."""
+
+    tracker: int | None = None  # the resource tracker's descriptor, which runs; None: it starts a single process
+
+
+_several = _Several()
+
+
+@contextlib.contextmanager
+def several() -> Iterator[None]:
+    """In it the server's answers are not waited for, so that it forks while the next request is made.
+
+    The pid of each is read when it is asked for (_popen.ForkServer). Whether the resource tracker runs is looked at once.
+    """
+    _several.tracker = resource_tracker.getfd()
+    try:
+        yield
+    finally:
+        _several.tracker = None
+
+
+class _Tracker:
+    """As the module multiprocessing.resource_tracker."""
+
+    @staticmethod
+    def getfd() -> int | None:
+        return resource_tracker.getfd() if _several.tracker is None else _several.tracker
+
+
 server = Server()
 
 # As multiprocessing.forkserver has them: what a Popen asks for (_popen.ForkServer).
-connect_to_new_process = server.connect_to_new_process
-read_signed = forkserver.read_signed
+connect_to_new_process: Any = types.MethodType(
+    with_others(forkserver.ForkServer, "connect_to_new_process", forkserver, resource_tracker=_Tracker), server
+)
+
+
+def read_signed(descriptor: int) -> int | None:
+    """The pid of a new process. None: it is to be read later."""
+    return forkserver.read_signed(descriptor) if _several.tracker is None else None
 
 
 def preload_main() -> None:

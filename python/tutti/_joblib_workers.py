@@ -15,7 +15,7 @@ from multiprocessing import pool as standard
 from multiprocessing import popen_spawn_posix, spawn
 from typing import Any, List, Sequence, Tuple, Union
 
-from tutti import _popen, context
+from tutti import _fork_server, _popen, context
 
 __all__: list[str] = []
 
@@ -33,8 +33,11 @@ def _data_without_main(name: str) -> dict[str, Any]:
 
 
 class _WithoutMain(popen_spawn_posix.Popen):
-    _launch: Any = _popen.launch_with(
-        popen_spawn_posix, spawn=types.SimpleNamespace(**{**vars(spawn), "get_preparation_data": _data_without_main})
+    _launch: Any = _fork_server.with_others(
+        popen_spawn_posix.Popen,
+        "_launch",
+        popen_spawn_posix,
+        spawn=types.SimpleNamespace(**{**vars(spawn), "get_preparation_data": _data_without_main}),
     )
 
 

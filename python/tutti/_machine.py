@@ -8,6 +8,7 @@ import os
 __all__: list[str] = []
 
 _ROOT = "/sys/fs/cgroup"
+_PART = 65536  # bytes of a file that are read at once
 _MOST_WORKERS = 256  # of one pool: TUTTI__WORKERS_MAX
 
 
@@ -20,11 +21,8 @@ def default_count() -> int:
 
 def _control_groups() -> list[str]:
     """The folders of this process's group and of those above it, each of which may have a limit."""
-    try:
-        with open("/proc/self/cgroup", encoding="utf-8") as file:
-            own = next((line[3:].strip() for line in file if line.startswith("0::")), "/")
-    except OSError:
-        own = "/"
+    groups = os.fsdecode(_text("/proc/self/cgroup")).splitlines()
+    own = next((line[3:].strip() for line in groups if line.startswith("0::")), "/")
     parts = [part for part in own.split("/") if part and part != ".."]
     return ["/".join([_ROOT, *parts[:count]]) for count in range(len(parts), -1, -1)]
 
@@ -45,8 +43,22 @@ def count_memory_kills() -> int:
 
 
 def _counter(path: str) -> int:
+    _, _, count = _text(path).partition(b"\noom_kill ")
+    return int(count.split(None, 1)[0]) if count else 0
+
+
+def _text(path: str) -> bytes:
+    """All of a small file, empty if it cannot be read: less work than with a file object, for each new pool."""
+    text = b""
     try:
-        with open(path, encoding="ascii") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
-    except (OSError, ValueError):
-        return 0
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return text
+    try:
+        while part := os.read(descriptor, _PART):
+            text += part
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+    return text

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import os
 import threading
-import types
-from multiprocessing import connection, popen_fork, popen_forkserver, popen_spawn_posix
+from multiprocessing import connection, forkserver, popen_fork, popen_forkserver, popen_spawn_posix
 from typing import TYPE_CHECKING, Any
 
 from tutti import _fork_server
 
 __all__: list[str] = []
 
+UNKNOWN = 255  # the exit code of a process that nobody can tell, as in multiprocessing.popen_forkserver
 _Base: Any = popen_fork.Popen if TYPE_CHECKING else object
 
 
@@ -52,6 +52,9 @@ class _Pickling(_TakenOnce):
         except BaseException:
             self._end_travelling()
             raise
+        self._follow()
+
+    def _follow(self) -> None:
         if "_tutti_travelling" in self.__dict__:
             self._tutti_travelling.follow(self.pid)
 
@@ -74,17 +77,50 @@ class Spawn(_Pickling, popen_spawn_posix.Popen):
     """A fresh interpreter."""
 
 
-def launch_with(module: Any, **names: Any) -> Any:
-    """The ``_launch`` of a module's Popen, the same steps in every version, with other things under names of its module."""
-    return types.FunctionType(module.Popen._launch.__code__, {**vars(module), **names})
-
-
 class _OfOurServer(popen_forkserver.Popen):
-    _launch: Any = launch_with(popen_forkserver, forkserver=_fork_server)
+    _launch: Any = _fork_server.with_others(popen_forkserver.Popen, "_launch", popen_forkserver, forkserver=_fork_server)
 
 
 class ForkServer(_Pickling, _OfOurServer):
-    """A copy of the server process, which sends the exit code through the sentinel."""
+    """A copy of the server process, which sends the pid and then the exit code through the sentinel."""
+
+    _pid: int | None = None  # None: the server's answer has not been read (_fork_server.several)
+
+    @property
+    def pid(self) -> Any:
+        """EOFError: the server has ended without an answer."""
+        self._read_pid(None)
+        return self._pid
+
+    @pid.setter
+    def pid(self, pid: int | None) -> None:
+        self._pid = pid
+
+    def _follow(self) -> None:
+        if self._pid is not None:
+            super()._follow()
+
+    def _read_pid(self, timeout: float | None) -> bool:
+        """Whether it is known."""
+        if self._pid is not None:
+            return True
+        with self._taking:
+            if self._pid is None:
+                if not connection.wait([self.sentinel], timeout):
+                    return False
+                self._pid = forkserver.read_signed(self.sentinel)
+        super()._follow()
+        return True
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        try:
+            known = self._read_pid(0 if flag == os.WNOHANG else None)
+        except (OSError, EOFError):
+            self.returncode = UNKNOWN
+        else:
+            if not known:
+                return None
+        return super().poll(flag)
 
     def _await_end(self) -> None:
         connection.wait([self.sentinel])

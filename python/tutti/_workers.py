@@ -3,26 +3,25 @@
 
 from __future__ import annotations
 
-import fcntl
+import _signal  # type: ignore[import-not-found]  # without the look-up of names, which a worker has no time for
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
 import traceback
-from multiprocessing import forkserver, process, resource_tracker
-from typing import Any, Callable
+from multiprocessing import connection, forkserver, process, resource_tracker
+from typing import Any, Callable, Iterable
 
-from tutti import _deaths, _fork_server, _machine, _sharing, _tutti
+from tutti import _deaths, _fork_server, _machine, _popen, _sharing, _tutti
 from tutti import context as tutti_context
 
 __all__: list[str] = []
 
-_UNKNOWN = 255  # the exit code of a process that nobody can tell, as in multiprocessing.forkserver
 _MOMENT = 1.0  # seconds for another thread to have started a worker
 _PATIENCE = 5.0  # seconds that a worker has to end after SIGTERM
-# Seconds between looks at that, at first and later. Not by its sentinel: a child of its may hold that open, and a worker
-# that has closed its descriptors has closed it, too.
+# Seconds between looks at that, at first and later.
 _GLANCE, _LONG_GLANCE = 0.0002, 0.01
 
 
@@ -45,14 +44,8 @@ def _end_with_owner() -> None:
     so that no thread need wait for it, which would be in the way of tasks that fork.
     """
     parent: Any = process.parent_process()
-    if parent is None or not hasattr(fcntl, "F_SETSIG"):
-        return
-    fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
-    flags = fcntl.fcntl(parent.sentinel, fcntl.F_GETFL)
-    fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
-    if not parent.is_alive():  # it ended just before
-        os._exit(1)
+    if parent is not None:
+        _tutti._end_with(parent.sentinel)
 
 
 def _initialize(worker: Any, manner: Any, initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> bool:
@@ -88,8 +81,8 @@ def run(
     """What the process of a worker does. ``manner``: a class of _failures."""
     global _worker
     # Ctrl-C is for the owner, who ends the pool. Not SIG_IGN: programs that a task starts would inherit that.
-    signal.signal(signal.SIGINT, _leave_to_owner)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as it came: see _started
+    _signal.signal(signal.SIGINT, _leave_to_owner)
+    _tutti._release_interrupts()  # as it came: see _start
     _end_with_owner()
     _worker = _tutti.Worker(pool.handle, index, by_value)
     pid = os.getpid()
@@ -115,24 +108,27 @@ def _end_astray() -> None:
 # --- in their owner -------------------------------------------------------------------------------------------
 
 
-def _ensure_helpers(worker: Any) -> None:
+def _helpers(worker: Any) -> Any:
     """Starts what is started once along with a process, and would have Ctrl-C held back for ever."""
     method = getattr(worker, "_start_method", None)
+    if method == "forkserver" and isinstance(worker, tutti_context.ForkServerProcess):
+        _fork_server.server.ensure_running()
+        return _fork_server.several()
     if method in ("spawn", "forkserver"):
         resource_tracker.ensure_running()
     if method == "forkserver":
-        own = isinstance(worker, tutti_context.ForkServerProcess)
-        (_fork_server.server if own else forkserver).ensure_running()
+        forkserver.ensure_running()
+    return contextlib.nullcontext()
 
 
-def _started(worker: Any) -> None:
-    """Starts it with Ctrl-C held back until it has said that it does not want it."""
-    _ensure_helpers(worker)
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _start(worker: Any) -> None:
+    """With Ctrl-C held back until it has said that it does not want it."""
+    held = _tutti._hold_interrupts()
     try:
         worker.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        if not held:
+            _tutti._release_interrupts()
 
 
 def _exit_code(worker: Any) -> int | None:
@@ -142,8 +138,16 @@ def _exit_code(worker: Any) -> int | None:
         try:
             os.kill(worker.pid, 0)
         except ProcessLookupError:
-            return _UNKNOWN if worker.exitcode is None else worker.exitcode
+            return _popen.UNKNOWN if worker.exitcode is None else worker.exitcode
     return code
+
+
+def _doze(worker: Any, seconds: float) -> None:
+    """Lets so much time pass, or less if it ends."""
+    if getattr(worker._popen, "method", None) == "forkserver":
+        connection.wait([worker.sentinel], seconds)  # the server's to close
+    else:  # a child of its may hold its sentinel open, and a worker that has closed its descriptors has closed it, too
+        _tutti._await_end(worker.pid, seconds)
 
 
 class Crew:
@@ -158,23 +162,47 @@ class Crew:
         self._daemon = {"daemon": True} if daemon else {}
         self._condemned: set[int] = set()
         self._watches: list[Any] = [None] * count
-        self._memory_kills = _machine.count_memory_kills()
+        self._memory_kills = 0
         self._tending = threading.Lock()
         self._ending = False
 
     def start(self, pool: Any) -> None:
         with self._tending:
-            for index in range(self.wanted):
-                self._start_one(pool, index)
+            self._start_all(pool, range(self.wanted))
+            self._memory_kills = _machine.count_memory_kills()  # while they begin
 
-    def _start_one(self, pool: Any, index: int) -> None:
-        pool._worker_begin(index)
+    def _start_all(self, pool: Any, places: Iterable[int]) -> None:
+        """Starts workers, one right after the other.
+
+        After each fork this process copies, one by one, the pages that it writes to, which are nearly all that it uses: so
+        there is as little as possible between two.
+        """
+        workers = [(index, self._new(pool, index)) for index in places]
+        try:
+            with _helpers(workers[0][1]) if workers else contextlib.nullcontext():
+                for index, worker in workers:
+                    pool._worker_begin(index)
+                    _start(worker)
+                    self.processes[index] = worker
+        finally:
+            self._watch([index for index, worker in workers if self.processes[index] is worker])
+
+    def _watch(self, places: list[int]) -> None:
+        """EOFError: the fork server has ended without telling a worker's pid."""
+        untold = None
+        for index in places:
+            try:
+                self._watches[index] = _deaths.Watch(self.processes[index].pid)
+            except EOFError as error:
+                self.processes[index], untold = None, error
+        if untold is not None:
+            raise untold
+
+    def _new(self, pool: Any, index: int) -> Any:
         place = _sharing.TravellingHandle(pool._handle())
         worker = self._context.Process(target=run, args=(place, index, *self._task), **self._daemon)
         worker.name = worker.name.replace("Process", "PoolWorker")
-        _started(worker)
-        self.processes[index] = worker
-        self._watches[index] = _deaths.Watch(worker.pid)
+        return worker
 
     def grow(self, pool: Any, wanted: int) -> None:
         """Has so many workers from now on, as far as there are places."""
@@ -206,13 +234,13 @@ class Crew:
 
     def _fill(self, pool: Any) -> None:
         """Starts what is missing. What cannot be started now is tried again; it is an error if there is no other."""
-        for index, worker in enumerate(self.processes[: self.wanted]):
-            if worker is None and not self._ending:
-                try:
-                    self._start_one(pool, index)
-                except OSError:
-                    if not any(self.processes):
-                        raise
+        missing = [index for index, worker in enumerate(self.processes[: self.wanted]) if worker is None]
+        if missing and not self._ending:
+            try:
+                self._start_all(pool, missing)
+            except OSError:
+                if not any(self.processes):
+                    raise
 
     def _note_death(self, index: int, worker: Any, code: int) -> None:
         """For the text of its task's failure, before that can be read."""
@@ -224,7 +252,8 @@ class Crew:
         _deaths.note(worker.pid, self._watches[index].peak, by_memory_killer)
 
     def _tend_one(self, pool: Any, index: int, worker: Any) -> None:
-        self._watches[index].look()
+        if worker._popen.returncode is None:
+            self._watches[index].look()
         code = _exit_code(worker)
         if code is None:
             if pool._worker_condemned(index):
@@ -275,7 +304,7 @@ class Crew:
         for worker in running:
             pause = _GLANCE
             while _exit_code(worker) is None and time.monotonic() < deadline:
-                time.sleep(pause)
+                _doze(worker, pause)
                 pause = min(2 * pause, _LONG_GLANCE)
             if _exit_code(worker) is None:
                 worker.kill()
