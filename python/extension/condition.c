@@ -102,6 +102,51 @@ static int check_held(PyObject *self, const char *text)
 	return -1;
 }
 
+/* --- the lock's own methods --------------------------------------------------------------------------------- */
+
+/* Looked up anew, as a class in Python may have its own. */
+static PyObject *call_lock(PyObject *self, PyObject *name, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords)
+{
+	enum { MOST = 8 };
+	PyObject *all[1 + MOST], *lock = ((struct py_condition *)self)->lock;
+	Py_ssize_t count = nargs + (keywords ? PyTuple_GET_SIZE(keywords) : 0);
+	if (!lock) {
+		py_shared_fail(self);
+		return NULL;
+	}
+	if (count > MOST)
+		return PyErr_Format(PyExc_TypeError, "%U() takes fewer than %zd arguments", name, count);
+	all[0] = Py_NewRef(lock);
+	for (Py_ssize_t i = 0; i < count; i++)
+		all[1 + i] = args[i];
+	PyObject *result =
+		PyObject_VectorcallMethod(name, all, (size_t)(1 + nargs) | PY_VECTORCALL_ARGUMENTS_OFFSET, keywords);
+	Py_DECREF(lock);
+	return result;
+}
+
+static const struct py_state *state_of(PyObject *self) { return ((struct py_shared *)self)->state; }
+
+static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords)
+{
+	return call_lock(self, state_of(self)->acquire_name, args, nargs, keywords);
+}
+
+static PyObject *release(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+	return call_lock(self, state_of(self)->release_name, NULL, 0, NULL);
+}
+
+static PyObject *enter(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+	return call_lock(self, state_of(self)->enter_name, NULL, 0, NULL);
+}
+
+static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+	return call_lock(self, state_of(self)->exit_name, args, nargs, NULL);
+}
+
 /* --- wait --------------------------------------------------------------------------------------------------- */
 
 struct ticket {
@@ -281,6 +326,10 @@ static PyMethodDef methods[] = {
 	{"_open", open_existing, METH_O | METH_CLASS,
      "_open($type, handle, /)\n--\n\nA condition on the existing one of that handle. Give it its lock with _rebuilt()."},
 	{"_rebuilt", rebuilt, METH_O, "_rebuilt($self, lock, /)\n--\n\nThe lock of one that was opened by its handle."},
+	{"acquire", PY_WITH_KEYWORDS(acquire), "acquire($self, block=True, timeout=None)\n--\n\nTakes the lock."},
+	{"release", release, METH_NOARGS, "release($self, /)\n--\n\nGives the lock back."},
+	{"__enter__", enter, METH_NOARGS, "__enter__($self, /)\n--\n\nTakes the lock, waiting for it."},
+	{"__exit__", PY_WITHOUT_ARGUMENTS(leave), "__exit__($self, *args)\n--\n\nGives the lock back."},
 	{"wait", PY_WITH_KEYWORDS(wait_for_it),
      "wait($self, timeout=None)\n--\n\n"
      "Gives the lock up, waits for a notification, up to timeout seconds, and takes the lock again. Returns "
@@ -327,5 +376,12 @@ static PyType_Spec spec = {
 
 int py_add_condition(PyObject *module)
 {
-	return py_add_kind(module, &py_state_of_module(module)->condition_type, &spec);
+	struct py_state *state = py_state_of_module(module);
+	state->acquire_name = PyUnicode_InternFromString("acquire");
+	state->release_name = PyUnicode_InternFromString("release");
+	state->enter_name = PyUnicode_InternFromString("__enter__");
+	state->exit_name = PyUnicode_InternFromString("__exit__");
+	if (!state->acquire_name || !state->release_name || !state->enter_name || !state->exit_name)
+		return -1;
+	return py_add_kind(module, &state->condition_type, &spec);
 }

@@ -45,7 +45,11 @@
 	X(pool_type)                                                                                                       \
 	X(task_type)                                                                                                       \
 	X(stream_type)                                                                                                     \
-	X(worker_type)
+	X(worker_type)                                                                                                     \
+	X(acquire_name) /* of methods, interned */                                                                         \
+	X(release_name)                                                                                                    \
+	X(enter_name)                                                                                                      \
+	X(exit_name)
 
 struct py_call;
 

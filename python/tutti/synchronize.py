@@ -164,20 +164,6 @@ class Condition(_tutti.Condition):
     def __repr__(self) -> str:
         return "<%s(%s, %s)>" % (type(self).__name__, self._lock, self._waiters())
 
-    def __enter__(self) -> bool:
-        return self._lock.__enter__()  # type: ignore[no-any-return]
-
-    def __exit__(self, *args: Any) -> None:
-        self._lock.__exit__(*args)
-
-    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
-        """Takes the lock."""
-        return self._lock.acquire(block, timeout)  # type: ignore[no-any-return]
-
-    def release(self) -> None:
-        """Gives the lock back."""
-        self._lock.release()
-
     def wait_for(self, predicate: Callable[[], _Result], timeout: float | None = None) -> _Result:
         """Waits until predicate() is true, up to timeout seconds. Returns its last result."""
         result = predicate()

@@ -138,6 +138,41 @@ def test_between_processes(ctx):
     assert woken.get_value() == 3
 
 
+def test_the_lock_is_taken_by_its_own_methods():
+    """Also by those of a class in Python, with what they return and raise."""
+    calls = []
+
+    class Watched(tutti.Lock):
+        def acquire(self, block=True, timeout=None):
+            calls.append(("acquire", block, timeout))
+            return super().acquire(block, timeout)
+
+        def release(self):
+            calls.append("release")
+            super().release()
+
+        def __enter__(self):
+            calls.append("enter")
+            return super().__enter__()
+
+        def __exit__(self, *args):
+            calls.append(args[0])
+            return super().__exit__(*args)
+
+    condition = tutti.Condition(Watched())
+    assert condition.acquire(timeout=1) is True and condition.acquire(False) is False
+    condition.release()
+    with pytest.raises(LookupError), condition as entered:
+        assert entered is True
+        raise LookupError
+    assert calls == [("acquire", True, 1), ("acquire", False, None), "release", "enter", LookupError]
+    for wrong in ((1, 2, 3), range(20)):
+        with pytest.raises(TypeError, match="acquire"):
+            condition.acquire(*wrong)
+    with pytest.raises(ValueError, match="released too many times"):
+        condition.release()
+
+
 def test_a_lock_that_is_none():
     for wrong in (3, "lock", threading.Lock(), tutti.Semaphore()):
         with pytest.raises(TypeError, match="needs a Lock or an RLock"):
