@@ -26,6 +26,8 @@ POOLS = [
 # joblib's own backends, and how many times the rate of each.
 JOBLIB = [("loky", 3), ("threading", 0.7)]
 LIVES = [("fork", 2), ("forkserver", 5), ("spawn", 1)]
+FORK_REASON = ("the floor is the row of two processes: two of the standard library's, with a byte there and back, and nothing "
+               "else. Most of that are the pages that Python writes to after a fork, which the system copies one by one.")
 PEERS = {"loky": "loky", "joblib": "joblib, loky", "mpire": "mpire", "pebble": "pebble", "multiprocess": "multiprocess",
          "mpi": "MPIPoolExecutor", "ray": "ray", "dask": "dask.distributed"}
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -74,7 +76,8 @@ PROGRAMS = {
 
 CASES = [
     *(case(f"pool, {what}", 5, with_peers(what)) for what, _, _ in POOLS),
-    *(case(f"pool, life, {method}", 5, both("pools.py", "life", method)) for method, _ in LIVES),
+    *(case(f"pool, life, {method}", 5, both("pools.py", "life", method) +
+           ([script("pools.py", "processes", "life", method)] if method == "fork" else [])) for method, _ in LIVES),
     *(case(f"program, {name}", 5, sides) for name, (_, sides) in PROGRAMS.items()),
     case("joblib", 5, [script("joblib_calls.py", side) for side in ("tutti", "loky", "threading")]),
 ]
@@ -84,7 +87,9 @@ ROWS = [
     *(rates("pools", name, f"python, pool, {what}", "tutti", side, against, None, required=False)
       for what, name in AGAINST_PEERS for side, against in PEERS.items()),
     *(rates("pools", f"Pool: start, one call, end, {method}", f"python, pool, life, {method}", "tutti", "standard",
-            "multiprocessing", need) for method, need in LIVES),
+            "multiprocessing", need, reason=FORK_REASON if method == "fork" else "") for method, need in LIVES),
+    rates("pools", "the floor: two processes, fork", "python, pool, life, fork", "processes", "standard", "multiprocessing",
+          2, required=False),
     *(rates("pools", what, f"python, program, {name}", "tutti", "standard", "loky" if name == "grid" else "multiprocessing", 1)
       for name, (what, _) in PROGRAMS.items()),
     *(rates("pools", "joblib, batches of one call", "python, joblib", "tutti", side, side, need) for side, need in JOBLIB),

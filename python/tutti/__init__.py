@@ -8,33 +8,41 @@ without making another one hang. What is not rebuilt here comes from the standar
 from __future__ import annotations
 
 import sys as _sys
+from importlib import import_module as _import
 from typing import Any as _Any
 
 from tutti import context as context
 from tutti._tutti import AbandonedLockError, Error, ShutDown, StaleHandleError, __version__
 from tutti.context import Process
-from tutti.queues import JoinableQueue, Queue, SimpleQueue
-from tutti.synchronize import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore
+
+# Imported when they are asked for, because each spawned process imports this: the modules, and what is found in each.
+_LATE = {
+    "connection": (),
+    "futures": ("ProcessPoolExecutor", "WorkerDied"),
+    "queues": ("JoinableQueue", "Queue", "SimpleQueue"),
+    "synchronize": ("Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"),
+}
+_homes = {name: module for module, names in _LATE.items() for name in (module, *names)}
 
 # What multiprocessing exports: bound to the default context, but for the names that are classes here.
 _methods = [name for name in dir(context._default_context) if not name.startswith("_")]
 globals().update(
-    (name, getattr(context._default_context, name)) for name in _methods if name not in globals()
+    (name, getattr(context._default_context, name)) for name in _methods if name not in globals() and name not in _homes
 )
 
 __all__ = sorted({*_methods, "AbandonedLockError", "Error", "ProcessPoolExecutor", "ShutDown", "StaleHandleError", "WorkerDied", "install"})
 
-# What needs concurrent.futures, which takes as long to import as all the rest, is imported when it is asked for.
-_FUTURES = ("ProcessPoolExecutor", "WorkerDied")
-
 
 def __getattr__(name: str) -> _Any:
-    if name in _FUTURES:
-        from tutti import futures
+    if name not in _homes:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _import(f"{__name__}.{_homes[name]}")
+    globals().update((late, getattr(module, late)) for late in _LATE[_homes[name]])
+    return globals()[name]  # a module is there since its import
 
-        globals().update((late, getattr(futures, late)) for late in _FUTURES)
-        return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_homes})
 
 
 def install() -> None:

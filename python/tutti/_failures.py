@@ -3,13 +3,11 @@
 
 A class each, which the worker's owner names: what is ``caught`` becomes the call's outcome, anything else ends the
 worker; a ``failure`` is an exception as it travels, with the text of its traceback, which becomes its cause;
-``unsendable`` is for a result that cannot be pickled.
+``unsendable`` is for a result that cannot be pickled. What only a failure needs is imported by the first one.
 """
 
 from __future__ import annotations
 
-import traceback
-from multiprocessing import pool as standard
 from typing import Any
 
 __all__: list[str] = []
@@ -22,10 +20,14 @@ class OfPools:
     def failure(error: BaseException) -> Any:
         if error.__traceback__ is None:
             return error
+        from multiprocessing import pool as standard
+
         return standard.ExceptionWithTraceback(error, error.__traceback__)  # type: ignore[attr-defined]
 
     @staticmethod
     def unsendable(error: BaseException, value: object) -> BaseException:
+        from multiprocessing import pool as standard
+
         try:
             return standard.MaybeEncodingError(error, value)  # type: ignore[attr-defined, no-any-return]
         except Exception:  # its own repr() may raise
@@ -33,6 +35,8 @@ class OfPools:
 
     @staticmethod
     def report_initializer(error: Exception) -> None:
+        import traceback
+
         traceback.print_exc()
 
 

@@ -121,9 +121,9 @@ class _Retried(_Around):
         self._retry_on = retry_on
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        from tutti import _workers
+        from tutti import _worker
 
-        left = self._retries - _workers.deaths_before()
+        left = self._retries - _worker.deaths_before()
         while True:
             try:
                 return self._function(*arguments, **keywords)

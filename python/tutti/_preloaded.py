@@ -7,7 +7,7 @@ import gc
 import multiprocessing.resource_sharer
 
 import tutti.pool
-from tutti import _fork_server, context
+from tutti import _fork_server, connection, context, queues, synchronize
 
 __all__: list[str] = []
 

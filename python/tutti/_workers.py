@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""The processes of a pool: what each of them does, and how their owner keeps so many of them."""
+"""The processes of a pool, as their owner keeps so many of them."""
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # without the look-up of names, which a worker has no time for
 import contextlib
 import os
 import signal
 import sys
 import threading
 import time
-import traceback
-from multiprocessing import connection, forkserver, process, resource_tracker
-from typing import Any, Callable, Iterable
+from multiprocessing import connection, forkserver, resource_tracker
+from typing import Any, Iterable
 
-from tutti import _deaths, _fork_server, _machine, _popen, _sharing, _tutti
+from tutti import _deaths, _fork_server, _machine, _popen, _sharing, _tutti, _worker
 from tutti import context as tutti_context
 
 __all__: list[str] = []
@@ -23,89 +21,6 @@ _MOMENT = 1.0  # seconds for another thread to have started a worker
 _PATIENCE = 5.0  # seconds that a worker has to end after SIGTERM
 # Seconds between looks at that, at first and later.
 _GLANCE, _LONG_GLANCE = 0.0002, 0.01
-
-
-# --- in a worker ----------------------------------------------------------------------------------------------
-
-
-def _owner_has_ended() -> bool:
-    parent = process.parent_process()
-    return parent is not None and not parent.is_alive()
-
-
-def _leave_to_owner(number: int, frame: object) -> None:
-    pass
-
-
-def _end_with_owner() -> None:
-    """From now on this process is killed when its owner has ended, in the middle of a task as well.
-
-    The owner holds the other end of the pipe that is the parent's sentinel. The kernel sends a signal when that is closed,
-    so that no thread need wait for it, which would be in the way of tasks that fork.
-    """
-    parent: Any = process.parent_process()
-    if parent is not None:
-        _tutti._end_with(parent.sentinel)
-
-
-def _initialize(worker: Any, manner: Any, initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> bool:
-    """False: it failed, and so does the pool, for the others would fail as well."""
-    if initializer is None:
-        return True
-    try:
-        initializer(*arguments)
-    except Exception as error:
-        manner.report_initializer(error)
-        worker._refuse("".join(traceback.format_exception_only(type(error), error)).strip())
-        return False
-    return True
-
-
-_worker: Any = None  # of this process, if it is one
-
-
-def deaths_before() -> int:
-    """In a worker: how many runs of the task in hand have ended with their worker."""
-    return _worker._run - 1 if _worker is not None else 0
-
-
-def run(
-    pool: _sharing.TravellingHandle,
-    index: int,
-    manner: Any,
-    initializer: Callable[..., object] | None,
-    arguments: tuple[Any, ...],
-    limit: int,
-    by_value: bool,
-) -> None:
-    """What the process of a worker does. ``manner``: a class of _failures."""
-    global _worker
-    # Ctrl-C is for the owner, who ends the pool. Not SIG_IGN: programs that a task starts would inherit that.
-    _signal.signal(signal.SIGINT, _leave_to_owner)
-    _tutti._release_interrupts()  # as it came: see _start
-    _end_with_owner()
-    _worker = _tutti.Worker(pool.handle, index, by_value)
-    pid = os.getpid()
-    try:
-        if _initialize(_worker, manner, initializer, arguments):
-            _worker._serve(_owner_has_ended, limit, manner)
-    finally:
-        if os.getpid() != pid:
-            _end_astray()
-
-
-def _end_astray() -> None:
-    """A child that a task has forked, and that came back from it: all that follows is its parent's."""
-    error = sys.exc_info()[1]
-    code = error.code if isinstance(error, SystemExit) else 1
-    if not isinstance(error, SystemExit):
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
-
-
-# --- in their owner -------------------------------------------------------------------------------------------
 
 
 def _helpers(worker: Any) -> Any:
@@ -200,7 +115,7 @@ class Crew:
 
     def _new(self, pool: Any, index: int) -> Any:
         place = _sharing.TravellingHandle(pool._handle())
-        worker = self._context.Process(target=run, args=(place, index, *self._task), **self._daemon)
+        worker = self._context.Process(target=_worker.run, args=(place, index, *self._task), **self._daemon)
         worker.name = worker.name.replace("Process", "PoolWorker")
         return worker
 

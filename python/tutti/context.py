@@ -3,6 +3,9 @@
 
 A context's ``Lock()``, ``Queue()`` and so on make Tutti's; a process started by one is a member of its
 parent's arena, and a clean exit of it is announced.
+
+Each spawned process imports this before its work, so the modules of the objects are imported when one is made, and what
+starts processes when one is started.
 """
 
 from __future__ import annotations
@@ -11,9 +14,12 @@ import os
 import sys
 from multiprocessing import context as standard
 from multiprocessing import process
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
-from tutti import _fork_server, _functions, _popen, _sharing, connection, queues, synchronize
+from tutti import _sharing
+
+if TYPE_CHECKING:
+    from tutti import connection, queues, synchronize
 
 __all__: list[str] = []
 
@@ -29,24 +35,34 @@ class _Objects(standard.BaseContext):
 
     def Lock(self, *, name: str | None = None) -> synchronize.Lock:  # type: ignore[override]
         """Returns a non-recursive lock object"""
+        from tutti import synchronize
+
         return synchronize.Lock(ctx=self.get_context(), name=name)
 
     def RLock(self, *, name: str | None = None) -> synchronize.RLock:  # type: ignore[override]
         """Returns a recursive lock object"""
+        from tutti import synchronize
+
         return synchronize.RLock(ctx=self.get_context(), name=name)
 
     def Condition(self, lock: Any = None, *, name: str | None = None) -> synchronize.Condition:  # type: ignore[override]
         """Returns a condition object"""
+        from tutti import synchronize
+
         return synchronize.Condition(lock, ctx=self.get_context(), name=name)
 
     def Semaphore(self, value: int = 1, *, name: str | None = None) -> synchronize.Semaphore:  # type: ignore[override]
         """Returns a semaphore object"""
+        from tutti import synchronize
+
         return synchronize.Semaphore(value, ctx=self.get_context(), name=name)
 
     def BoundedSemaphore(  # type: ignore[override]
         self, value: int = 1, *, name: str | None = None
     ) -> synchronize.BoundedSemaphore:
         """Returns a bounded semaphore object"""
+        from tutti import synchronize
+
         return synchronize.BoundedSemaphore(value, ctx=self.get_context(), name=name)
 
     def Barrier(  # type: ignore[override]
@@ -58,26 +74,38 @@ class _Objects(standard.BaseContext):
         name: str | None = None,
     ) -> synchronize.Barrier:
         """Returns a barrier object"""
+        from tutti import synchronize
+
         return synchronize.Barrier(parties, action, timeout, ctx=self.get_context(), name=name)
 
     def Event(self, *, name: str | None = None) -> synchronize.Event:  # type: ignore[override]
         """Returns an event object"""
+        from tutti import synchronize
+
         return synchronize.Event(ctx=self.get_context(), name=name)
 
     def Queue(self, maxsize: int = 0, *, name: str | None = None, max_bytes: int = 0) -> queues.Queue:  # type: ignore[override]
         """Returns a queue object"""
+        from tutti import queues
+
         return queues.Queue(maxsize, ctx=self.get_context(), name=name, max_bytes=max_bytes)
 
     def JoinableQueue(self, maxsize: int = 0, *, name: str | None = None, max_bytes: int = 0) -> queues.JoinableQueue:  # type: ignore[override]
         """Returns a queue object"""
+        from tutti import queues
+
         return queues.JoinableQueue(maxsize, ctx=self.get_context(), name=name, max_bytes=max_bytes)
 
     def SimpleQueue(self, *, name: str | None = None) -> queues.SimpleQueue:  # type: ignore[override]
         """Returns a queue object"""
+        from tutti import queues
+
         return queues.SimpleQueue(ctx=self.get_context(), name=name)
 
     def Pipe(self, duplex: bool = True, *, name: str | None = None) -> tuple[connection.PipeEnd, connection.PipeEnd]:  # type: ignore[override]
         """Returns two connection objects connected by a pipe"""
+        from tutti import connection
+
         return connection.Pipe(duplex, name=name)
 
     def Pool(
@@ -96,6 +124,8 @@ class _Objects(standard.BaseContext):
 
     def set_forkserver_preload(self, module_names: list[str]) -> None:
         """Names of modules that the fork server imports once, for all the processes that it starts."""
+        from tutti import _fork_server
+
         _fork_server.server.set_forkserver_preload(module_names)
 
     def get_context(self, method: str | None = None) -> Any:
@@ -133,6 +163,8 @@ class _Member(process.BaseProcess):
 
 def _start(popen: Any, started: Any) -> Any:
     """Starts a process by a Popen class that pickles, with the arena. What pickle refuses travels by value."""
+    from tutti import _functions
+
     kept = {name: started.__dict__[name] for name in ("_name", "_target", "_args", "_kwargs")}
     started._name = _sharing.TravellingName(started._name)
     try:
@@ -165,6 +197,8 @@ class ForkProcess(_Member, standard.ForkProcess):
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
+        from tutti import _popen
+
         return _popen.Fork(process_obj)
 
 
@@ -173,6 +207,8 @@ class SpawnProcess(_Member, standard.SpawnProcess):
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
+        from tutti import _popen
+
         return _start(_popen.Spawn, process_obj)
 
 
@@ -181,6 +217,8 @@ class ForkServerProcess(_Member, standard.ForkServerProcess):
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
+        from tutti import _popen
+
         return _start(_popen.ForkServer, process_obj)
 
 
