@@ -80,7 +80,7 @@ def test_a_main_module_without_a_guard_is_told_so(tmp_path):
     path = tmp_path / "unguarded.py"
     path.write_text("import tutti\nprocess = tutti.Process(target=print)\nprocess.start()\nprocess.join()\n", encoding="utf-8")
     done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=SOON)
-    assert "Safe importing of main module" in done.stderr
+    assert "finished its bootstrapping phase" in done.stderr
 
 
 def parent_of_child():

@@ -5,7 +5,7 @@
 TUTTI_TASK(begin_and_wait)
 {
 	atomic_u32 *begun;
-	memcpy(&begun, tutti_task_input(task).data, sizeof begun); /* mapped before the fork */
+	memcpy(&begun, tutti_task_input(task).data, sizeof begun); /* mapped before the fork: those pools fork */
 	fetch_add_relaxed(begun, 1);
 	support_pause_forever();
 }
@@ -28,7 +28,7 @@ static void what_runs_is_ended_at_once(void **state)
 {
 	(void)state;
 	atomic_u32 *begun = support_shared(sizeof *begun);
-	tutti_pool *pool = open_pool((tutti_pool_options){.workers = 1, .retries = 5});
+	tutti_pool *pool = open_pool((tutti_pool_options){.workers = 1, .start = TUTTI_FORK, .retries = 5});
 	for (unsigned i = 1; i <= 3; i++) {
 		tutti_future *future;
 		OK(tutti_pool_submit(pool, &future, "begin_and_wait", (tutti_view){&begun, sizeof begun}));
@@ -50,7 +50,7 @@ static void what_waits_is_cancelled_and_costs_nothing(void **state)
 	(void)state;
 	atomic_u32 *begun = support_shared(sizeof *begun);
 	tutti_future *runs, *waits;
-	tutti_pool *pool = open_pool((tutti_pool_options){.workers = 1});
+	tutti_pool *pool = open_pool((tutti_pool_options){.workers = 1, .start = TUTTI_FORK});
 	OK(tutti_pool_submit(pool, &runs, "begin_and_wait", (tutti_view){&begun, sizeof begun}));
 	UNTIL(5000, load_acquire(begun) == 1);
 	int pid = tutti_pool_worker(pool, 0);
