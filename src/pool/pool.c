@@ -350,12 +350,17 @@ tutti_err tutti_pool_open(tutti_pool **result, const tutti_pool_options *options
 
 static const char closed_text[] = "the task was cancelled: its pool was closed before it started";
 
-void tutti_pool_cancel_waiting(tutti_pool *pool)
+static void cancel_waiting(tutti_pool *pool)
 {
 	uint64_t message[2];
-	tutti__pool_hold(pool);
 	while (tutti__backlog_take(&pool->backlog, message))
 		tutti__pool_cancel(pool, message[0], (uint32_t)message[1], closed_text);
+}
+
+void tutti_pool_cancel_waiting(tutti_pool *pool)
+{
+	tutti__pool_hold(pool);
+	cancel_waiting(pool);
 	tutti__pool_release(pool);
 }
 
@@ -392,7 +397,7 @@ void tutti_pool_close(tutti_pool *pool)
 	if (!pool || exchange_acq_rel(&pool->closed, 1))
 		return;
 	if (pool->shared) {
-		tutti_pool_cancel_waiting(pool);
+		cancel_waiting(pool);
 		tutti__backlog_shutdown(&pool->backlog);
 		end_workers(pool);
 		tutti__blocks_visit(pool->arena, cancel_leftover, pool);
@@ -406,7 +411,7 @@ tutti_err tutti_pool_kill(tutti_pool *pool)
 {
 	tutti__pool_hold(pool);
 	tutti_err err = tutti__backlog_shutdown(&pool->backlog);
-	tutti_pool_cancel_waiting(pool);
+	cancel_waiting(pool);
 	tutti__mutex_lock(&pool->mutex);
 	pool->closing = true;
 	pool->killed = true;

@@ -104,7 +104,7 @@ static inline struct tutti__order tutti__pool_default_order(const tutti_pool *po
 tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64_t *job);
 
 /* The same with a future. */
-tutti_err tutti__future_order(tutti_pool *pool, tutti_future **future, struct tutti__order *order);
+tutti_err tutti__future_order(tutti_pool *pool, tutti_future **result, struct tutti__order *order);
 
 /* The task's hash, if this program has it. */
 tutti_err tutti__pool_find_task(const char *task, uint64_t *hash);
