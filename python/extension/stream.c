@@ -277,8 +277,9 @@ static PyObject *feed(PyObject *object, PyObject *to_the_end)
 }
 
 /*
- * _cancel(running): what has not started never does, what runs is ended too if that is so, and no further input is taken. Another thread may be in it: one that waits
- * keeps its futures where they are, one that takes inputs looks at `cancelled` after each.
+ * _cancel(running): what has not started never does, what runs is ended too if `running`, and no further input is taken.
+ * Another thread may be in it: one that waits keeps its futures where they are, one that takes inputs looks at
+ * `cancelled` after each.
  */
 static PyObject *cancel(PyObject *object, PyObject *running)
 {

@@ -64,8 +64,7 @@ bool tutti__pool_cancel_run(tutti_pool *pool, uint64_t offset, uint32_t sequence
 		unsigned status = tutti__job_status(state);
 		if (tutti__job_sequence(state) != sequence || status == TUTTI__JOB_FREE || status == TUTTI__JOB_DONE)
 			return false;
-		if (status == TUTTI__JOB_PENDING &&
-		    tutti__pool_cancel(pool, offset, sequence, "the task was cancelled before it started"))
+		if (status == TUTTI__JOB_PENDING && tutti__pool_cancel_pending(pool, offset, sequence))
 			return true;
 		if (status == TUTTI__JOB_RUNNING &&
 		    cas_u64(&job->state, state, state | TUTTI__JOB_CONDEMNED | TUTTI__JOB_CANCELLED))

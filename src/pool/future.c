@@ -181,7 +181,7 @@ bool tutti_future_has_started(const tutti_future *future)
 tutti_err tutti_future_cancel(tutti_future *future)
 {
 	uint64_t job = load_relaxed(&future->job);
-	if (job && tutti__pool_cancel(future->pool, job, future->sequence, "the task was cancelled before it started"))
+	if (job && tutti__pool_cancel_pending(future->pool, job, future->sequence))
 		return TUTTI_OK;
 	return tutti__fail(TUTTI_EBUSY, "the task has started and cannot be cancelled any more.");
 }

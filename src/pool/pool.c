@@ -202,6 +202,11 @@ bool tutti__pool_cancel(tutti_pool *pool, uint64_t offset, uint32_t sequence, co
 	return true;
 }
 
+bool tutti__pool_cancel_pending(tutti_pool *pool, uint64_t offset, uint32_t sequence)
+{
+	return tutti__pool_cancel(pool, offset, sequence, "the task was cancelled before it started");
+}
+
 void tutti__pool_drop(tutti_pool *pool, uint64_t offset)
 {
 	struct tutti__job *job = tutti__job_at(pool->arena, offset);

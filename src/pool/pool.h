@@ -112,6 +112,9 @@ tutti_err tutti__pool_find_task(const char *task, uint64_t *hash);
 /* Cancels a job that has not started; false if it has, or if it is another one by now. */
 bool tutti__pool_cancel(tutti_pool *pool, uint64_t offset, uint32_t sequence, const char *text);
 
+/* The same by who submitted it. */
+bool tutti__pool_cancel_pending(tutti_pool *pool, uint64_t offset, uint32_t sequence);
+
 /* The caller has no further use for this job: frees it now, or when it is done. */
 void tutti__pool_drop(tutti_pool *pool, uint64_t offset);
 
