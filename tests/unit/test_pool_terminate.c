@@ -101,26 +101,65 @@ static void a_worker_that_dies_before_its_kill_ends_it_as_well(void **state)
 	end(pool);
 }
 
-/* The worker is at the point of finishing it: either it has, or it never does. */
+/* Who comes later by how much: the worker with the end, or the test with the cancel. At most one is not 0. */
+struct handicap {
+	int64_t worker, cancel; /* ns */
+};
+
+static void spin(int64_t ns)
+{
+	for (int64_t end = tutti__os.clock_now() + ns; tutti__os.clock_now() < end;)
+		;
+}
+
+TUTTI_TASK(answer_pid_later)
+{
+	struct handicap handicap;
+	memcpy(&handicap, tutti_task_input(task).data, sizeof handicap);
+	spin(handicap.worker);
+	int pid = getpid();
+	return tutti_task_return(task, &pid, sizeof pid);
+}
+
+static void lengthen(int64_t *ours, int64_t *theirs)
+{
+	if (*theirs > 0)
+		*theirs /= 2;
+	else
+		*ours = *ours * 2 + 256;
+}
+
+/*
+ * The worker is at the point of finishing it: either it has, or it never does. Who lost a round gains time for the next,
+ * twice as much each time: so the two stay close to each other on any machine, and each wins some.
+ */
 static void a_cancel_beside_the_end_has_one_outcome(void **state)
 {
 	unsigned cancelled = 0, done = 0;
+	struct handicap handicap = {0, 0};
 	(void)state;
 	tutti_pool *pool = open_pool((tutti_pool_options){.workers = 2});
 	for (unsigned i = 0; i < 100; i++) {
 		tutti_future *future;
-		OK(tutti_pool_submit(pool, &future, "answer_pid", (tutti_view){NULL, 0}));
-		while (i % 2 && !tutti_future_has_started(future))
+		OK(tutti_pool_submit(pool, &future, "answer_pid_later", (tutti_view){&handicap, sizeof handicap}));
+		while (i % 4 && !tutti_future_has_started(future))
 			;
+		spin(handicap.cancel);
 		tutti_err err = tutti_future_terminate(future);
 		tutti_result result = get(future);
 		assert_int_equal(result.err, err ? TUTTI_OK : TUTTI_ECANCELLED);
-		cancelled += !err;
-		done += err != TUTTI_OK;
+		if (err) {
+			done++;
+			lengthen(&handicap.worker, &handicap.cancel);
+		} else {
+			cancelled++;
+			lengthen(&handicap.cancel, &handicap.worker);
+		}
 		tutti_result_release(&result);
 	}
 	assert_int_equal(cancelled + done, 100);
 	assert_true(cancelled > 0);
+	assert_true(done > 0);
 	end(pool);
 }
 
