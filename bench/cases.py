@@ -117,6 +117,10 @@ SLOTS_REASON = ("the floor is the row with bare slots: messages of 64 bytes one 
                 "answer returns on the line that brought the message, a hop is one transfer; a queue's reader does not "
                 "write where its writer writes, so that each hop takes the line away from the reader first.")
 
+ASLEEP_REASON = ("the floor is the row with bare slots in an arena. After a sleep nothing of a process is in the caches, and "
+                 "each page that it touches costs a walk through page tables that are not there either: a queue touches "
+                 "its handle, its arena, its place in it, itself and its message on each side, a futex one word.")
+
 # Each kind of lock, and its counterpart in libc.
 SYNC = [
     ("rlock", "recursive", "recursive mutex"),
@@ -138,7 +142,7 @@ CASES = [
         Side("tutti", program(COPY, "tutti-fresh", MIB, 200, quick=("tutti-fresh", MIB, 50))),
         Side("memcpy", program(COPY, "fresh", MIB, 200, quick=("fresh", MIB, 50)))]),
     Case("latency awake", 9, 1, latency("awake", ("tutti", "tutti-word", "line", "lines", "slots"), 1000, 200)),
-    Case("latency asleep", 61, 1, latency("asleep", ("tutti", "futex", "sleepy-slots"), 60, 10)),
+    Case("latency asleep", 61, 1, latency("asleep", ("tutti", "sleepy-slots", "arena-slots"), 60, 10)),
     Case("latency one CPU", 7, 1, latency("onecpu", ("tutti", "futex"), 200, 50)),
     Case("lock", 9, 1, [Side("tutti", program(LOCK, "tutti")), Side("mutex", program(LOCK, "mutex"))]),
     *(Case(f"sync, {ours}", 9, 1, [Side(ours, program(LOCK, ours)), Side(theirs, program(LOCK, theirs))])
@@ -192,6 +196,13 @@ def one_way(what, case, theirs, against, need, ours="tutti", **more):
     return Row("latency", what, Value(case, ours, key), Value(case, theirs, key), against, "<=", need, "ns", **more)
 
 
+def asleep(what, side, **more):
+    """Against the futex that took turns with it between the same two processes."""
+    case = "latency asleep"
+    return Row("latency", what, Value(case, side, "one_way_ns"), Value(case, side, "futex_ns"), "futex wake", "<=", 1.1,
+               "ns", **more)
+
+
 def round_trips(name):
     key = "trip_ns"
     return [Row("sync", f"{name}, there and back, awake", Value("round trip awake", name, key),
@@ -226,8 +237,10 @@ ROWS = [
     one_way("one way, awake, 8 B", "latency awake", "lines", "a line each way", 2, ours="tutti-word", reason=SLOTS_REASON),
     Row("latency", "one way, awake, p99", Value("latency awake", "tutti", "p99_ns"),
         Value("latency awake", "tutti", "single_ns"), "its own median", "<=", 5, "ns"),
-    one_way("one way, asleep", "latency asleep", "futex", "futex wake", 1.1),
-    one_way("bare slots, asleep", "latency asleep", "futex", "futex wake", 1.1, ours="sleepy-slots", required=False),
+    asleep("one way, asleep", "tutti", reason=ASLEEP_REASON),
+    asleep("bare slots, asleep", "sleepy-slots", required=False),
+    asleep("the floor: bare slots in an arena, asleep", "arena-slots", required=False),
+    one_way("one way, asleep", "latency asleep", "arena-slots", "bare slots in an arena", 1.1),
     one_way("one way, both on one CPU", "latency one CPU", "futex", "futex ping-pong", 1.5),
     Row("lock", "lock + unlock, uncontended", Value("lock", "tutti", "pair_ns"), Value("lock", "mutex", "pair_ns"),
         "robust mutex", "<=", 1, "ns"),

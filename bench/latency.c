@@ -6,7 +6,9 @@
  * median is of batches, so that the clock is not in it; the 99th percentile is of
  * single round trips, the clock's time taken off.
  * asleep: the receiver sleeps on the other CPU; one way is from the stamp in the
- * message to the return of the receive.
+ * message to the return of the receive. A message of the carrier and one of the bare futex
+ * take turns between the same two processes, each after a sleep: what a wake costs differs by
+ * a tenth and more from one pair of processes to the next, and from one second to the next.
  *
  * Carriers: `line` (one word, both sides spin), `lines` (a word for each direction on a
  * line of its own, both sides spin), `slots` (a bare queue for each direction, see below),
@@ -19,7 +21,9 @@
  * `slots` does that with messages of 64 bytes, one behind the other, each with a word that
  * says that it is there, and takes and gives back a word around each put and each get, as
  * it must where several may put and get. It has no ends, wakes nobody, counts nothing and
- * survives no kill. `sleepy-slots` is the same whose reader sleeps: the least that a queue adds to a futex.
+ * survives no kill. `sleepy-slots` is the same whose reader sleeps: the least that a queue adds to a futex. `arena-slots`
+ * are the same in memory of an arena: its mapping is a large one of its own, of whose page tables a processor and the
+ * kernel's futex find nothing in the caches after a sleep.
  */
 #include "tutti_check.h"
 
@@ -62,6 +66,7 @@ typedef struct meeting {
 } meeting;
 
 static meeting *met;
+static meeting *place; /* of the slots and their word: met, or memory of an arena */
 static uint32_t last; /* the number of the last message that this process sent or received */
 static tutti_queue *queues[2];
 
@@ -112,7 +117,7 @@ static void unlatch(_Atomic uint32_t *word) { atomic_exchange_explicit(word, 0, 
 static void slots_send(unsigned direction, int64_t stamp)
 {
 	char message[MESSAGE_BYTES] = {0};
-	struct slots *slots = &met->slots[direction];
+	struct slots *slots = &place->slots[direction];
 	memcpy(message, &stamp, sizeof stamp);
 	latch(&slots->put_latch);
 	struct slot *slot = &slots->slots[++last % SLOTS];
@@ -126,7 +131,7 @@ static int64_t slots_receive(unsigned direction)
 {
 	char message[MESSAGE_BYTES];
 	int64_t stamp;
-	struct slots *slots = &met->slots[direction];
+	struct slots *slots = &place->slots[direction];
 	struct slot *slot = &slots->slots[++last % SLOTS];
 	while (atomic_load_explicit(&slot->number, memory_order_acquire) != last)
 		;
@@ -137,9 +142,9 @@ static int64_t slots_receive(unsigned direction)
 	return stamp;
 }
 
-static long futex(int operation, uint32_t value)
+static long futex(_Atomic uint32_t *word, int operation, uint32_t value)
 {
-	return syscall(SYS_futex, &met->word, operation, value, NULL, NULL, 0);
+	return syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
 }
 
 static void futex_send(unsigned direction, int64_t stamp)
@@ -148,14 +153,15 @@ static void futex_send(unsigned direction, int64_t stamp)
 	atomic_store_explicit(&met->stamp, stamp, memory_order_relaxed);
 	/* Release: publishes the stamp to futex_receive. */
 	atomic_store_explicit(&met->word, ++last, memory_order_release);
-	futex(FUTEX_WAKE, 1);
+	futex(&met->word, FUTEX_WAKE, 1);
 }
 
 static int64_t futex_receive(unsigned direction)
 {
 	(void)direction;
-	while (atomic_load_explicit(&met->word, memory_order_acquire) == last)
-		futex(FUTEX_WAIT, last);
+	uint32_t seen;
+	while ((seen = atomic_load_explicit(&met->word, memory_order_acquire)) != last + 1)
+		futex(&met->word, FUTEX_WAIT, seen);
 	last++;
 	return atomic_load_explicit(&met->stamp, memory_order_relaxed);
 }
@@ -164,16 +170,27 @@ static int64_t futex_receive(unsigned direction)
 static void sleepy_slots_send(unsigned direction, int64_t stamp)
 {
 	slots_send(direction, stamp);
-	atomic_store_explicit(&met->word, last, memory_order_release);
-	futex(FUTEX_WAKE, 1);
+	atomic_store_explicit(&place->word, last, memory_order_release);
+	futex(&place->word, FUTEX_WAKE, 1);
 }
 
 static int64_t sleepy_slots_receive(unsigned direction)
 {
 	uint32_t seen;
-	while ((seen = atomic_load_explicit(&met->word, memory_order_acquire)) == last)
-		futex(FUTEX_WAIT, seen);
+	while ((seen = atomic_load_explicit(&place->word, memory_order_acquire)) != last + 1)
+		futex(&place->word, FUTEX_WAIT, seen);
 	return slots_receive(direction);
+}
+
+/* The arena's mapping, like all of this, is inherited by the receiver. */
+static void arena_open(void)
+{
+	static tutti_queue *queue;
+	tutti_draft draft;
+	check(tutti_queue_open(&queue, NULL), "tutti_queue_open");
+	check(tutti_queue_put_begin(queue, &draft, sizeof *place), "tutti_queue_put_begin");
+	memset(draft.data, 0, sizeof *place);
+	place = draft.data;
 }
 
 static void tutti_open(void)
@@ -213,13 +230,19 @@ static void run_ponger(void *context)
 	}
 }
 
+static const carrier bare_futex = {"futex", word_open, futex_send, futex_receive};
+
+/* Whose turn it is: the carrier's, twice the bare futex's, the carrier's, and so on. So none is always the second. */
+static const carrier *turn_of(uint64_t number, const carrier *with) { return number / 2 % 2 ? &bare_futex : with; }
+
 static void run_sleeper(void *context)
 {
 	const carrier *with = context;
 	note_cpu(&met->ponger);
 	for (uint64_t count = 1;; count++) {
-		int64_t stamp = with->receive(0);
+		int64_t stamp = turn_of(count, with)->receive(0);
 		int64_t took = now_ns() - stamp;
+		last = (uint32_t)count; /* not every carrier counts */
 		atomic_store_explicit(&met->took, took, memory_order_relaxed);
 		/* Release: publishes `took` to measure_asleep. */
 		atomic_store_explicit(&met->arrived, count, memory_order_release);
@@ -263,18 +286,27 @@ static void measure_trips(const carrier *with, size_t samples)
 
 static void measure_asleep(const carrier *with, size_t samples, pid_t sleeper)
 {
-	double *times = malloc(samples * sizeof *times);
-	for (size_t i = 0; i < samples; i++) {
-		sleep_ns(ASLEEP_GAP_NS);
+	double *times = malloc(samples * sizeof *times), *bare = malloc(samples * sizeof *bare);
+	size_t own = 0, futex = 0;
+	while (own < samples || futex < samples) {
+		uint32_t number = last + 1;
+		const carrier *turn = turn_of(number, with);
+		sleep_ns(ASLEEP_GAP_NS + (int64_t)number * 373000 % 1000000); /* not in step with the kernel's clock */
 		wait_for_sleep(sleeper, "the receiver");
-		with->send(0, now_ns());
-		wait_for_count(&met->arrived, i + 1, "the receive");
-		last = (uint32_t)i + 1;
-		times[i] = (double)atomic_load_explicit(&met->took, memory_order_relaxed);
+		turn->send(0, now_ns());
+		wait_for_count(&met->arrived, number, "the receive");
+		last = number;
+		double took = (double)atomic_load_explicit(&met->took, memory_order_relaxed);
+		if (turn == with && own < samples)
+			times[own++] = took;
+		else if (turn != with && futex < samples)
+			bare[futex++] = took;
 	}
 	report("one_way_ns", quantile(times, samples, 0.5));
 	report("p99_ns", quantile(times, samples, 0.99));
+	report("futex_ns", quantile(bare, samples, 0.5));
 	free(times);
+	free(bare);
 }
 
 int main(int argc, char **argv)
@@ -285,6 +317,7 @@ int main(int argc, char **argv)
 		{"slots", word_open, slots_send, slots_receive},
 		{"futex", word_open, futex_send, futex_receive},
 		{"sleepy-slots", word_open, sleepy_slots_send, sleepy_slots_receive},
+		{"arena-slots", arena_open, sleepy_slots_send, sleepy_slots_receive},
 		{"tutti", tutti_open, tutti_send, tutti_receive},
 		{"tutti-word", tutti_open, tutti_send_word, tutti_receive},
 	};
@@ -294,9 +327,10 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], carriers[i].name))
 			with = &carriers[i];
 	if (!with)
-		fail("usage: %s line|lines|slots|futex|sleepy-slots|tutti|tutti-word awake|onecpu|asleep [SAMPLES]", argv[0]);
+		fail("usage: %s line|lines|slots|futex|sleepy-slots|arena-slots|tutti|tutti-word awake|onecpu|asleep [SAMPLES]",
+		     argv[0]);
 	bool asleep = !strcmp(argv[2], "asleep"), one_cpu = !strcmp(argv[2], "onecpu");
-	met = share(sizeof *met);
+	place = met = share(sizeof *met);
 	with->open();
 	pid_t child = child_start(asleep ? run_sleeper : run_ponger, (void *)with, bench_cpu(!one_cpu));
 	pin(0, bench_cpu(0));
