@@ -18,7 +18,6 @@ from tutti import context as tutti_context
 __all__: list[str] = []
 
 _MOMENT = 1.0  # seconds for another thread to have started a worker
-_SERVERS = 3  # fork servers that are asked for a worker, if each ends before it answers
 _PATIENCE = 5.0  # seconds that a worker has to end after SIGTERM
 # Seconds between looks at that, at first and later.
 _GLANCE, _LONG_GLANCE = 0.0002, 0.01
@@ -88,19 +87,7 @@ class Crew:
             self._memory_kills = _machine.count_memory_kills()  # while they begin
 
     def _start_all(self, pool: Any, places: Iterable[int]) -> None:
-        """Starts workers. OSError: the system refuses."""
-        missing = list(places)
-        for _ in range(_SERVERS):
-            missing = self._start_each(pool, missing)
-            if not missing:
-                return
-        raise ChildProcessError(
-            f"{_SERVERS} fork servers, one after the other, have ended without starting the workers that they were asked "
-            "for. What was printed before may say why; other start methods need no server."
-        )
-
-    def _start_each(self, pool: Any, places: list[int]) -> list[int]:
-        """Starts workers, one right after the other. The places of those for which there is no answer.
+        """Starts workers, one right after the other.
 
         After each fork this process copies, one by one, the pages that it writes to, which are nearly all that it uses: so
         there is as little as possible between two.
@@ -113,20 +100,18 @@ class Crew:
                     _start(worker)
                     self.processes[index] = worker
         finally:
-            untold = self._watch([index for index, worker in workers if self.processes[index] is worker])
-        return untold
+            self._watch([index for index, worker in workers if self.processes[index] is worker])
 
-    def _watch(self, places: list[int]) -> list[int]:
-        """The places of those whose pid the fork server has not told before it ended."""
-        untold = []
+    def _watch(self, places: list[int]) -> None:
+        """EOFError: the fork server has ended without telling a worker's pid."""
+        untold = None
         for index in places:
             try:
                 self._watches[index] = _deaths.Watch(self.processes[index].pid)
-            except (EOFError, ConnectionError):
-                self.processes[index].close()  # and so its pipe: one that was started all the same ends
-                self.processes[index] = None
-                untold.append(index)
-        return untold
+            except EOFError as error:
+                self.processes[index], untold = None, error
+        if untold is not None:
+            raise untold
 
     def _new(self, pool: Any, index: int) -> Any:
         place = _sharing.TravellingHandle(pool._handle())
