@@ -230,17 +230,15 @@ static void run_ponger(void *context)
 	}
 }
 
-static const carrier bare_futex = {"futex", word_open, futex_send, futex_receive};
-
 /* Whose turn it is: the carrier's, twice the bare futex's, the carrier's, and so on. So none is always the second. */
-static const carrier *turn_of(uint64_t number, const carrier *with) { return number / 2 % 2 ? &bare_futex : with; }
+static bool is_bare_turn(uint64_t number) { return number / 2 % 2; }
 
 static void run_sleeper(void *context)
 {
 	const carrier *with = context;
 	note_cpu(&met->ponger);
 	for (uint64_t count = 1;; count++) {
-		int64_t stamp = turn_of(count, with)->receive(0);
+		int64_t stamp = (is_bare_turn(count) ? futex_receive : with->receive)(0);
 		int64_t took = now_ns() - stamp;
 		last = (uint32_t)count; /* not every carrier counts */
 		atomic_store_explicit(&met->took, took, memory_order_relaxed);
@@ -286,27 +284,23 @@ static void measure_trips(const carrier *with, size_t samples)
 
 static void measure_asleep(const carrier *with, size_t samples, pid_t sleeper)
 {
-	double *times = malloc(samples * sizeof *times), *bare = malloc(samples * sizeof *bare);
-	size_t own = 0, futex = 0;
-	while (own < samples || futex < samples) {
+	double *times[2] = {malloc(2 * samples * sizeof **times), malloc(2 * samples * sizeof **times)};
+	size_t counts[2] = {0, 0};
+	while (last < 2 * samples) {
 		uint32_t number = last + 1;
-		const carrier *turn = turn_of(number, with);
+		bool bare = is_bare_turn(number);
 		sleep_ns(ASLEEP_GAP_NS + (int64_t)number * 373000 % 1000000); /* not in step with the kernel's clock */
 		wait_for_sleep(sleeper, "the receiver");
-		turn->send(0, now_ns());
+		(bare ? futex_send : with->send)(0, now_ns());
 		wait_for_count(&met->arrived, number, "the receive");
 		last = number;
-		double took = (double)atomic_load_explicit(&met->took, memory_order_relaxed);
-		if (turn == with && own < samples)
-			times[own++] = took;
-		else if (turn != with && futex < samples)
-			bare[futex++] = took;
+		times[bare][counts[bare]++] = (double)atomic_load_explicit(&met->took, memory_order_relaxed);
 	}
-	report("one_way_ns", quantile(times, samples, 0.5));
-	report("p99_ns", quantile(times, samples, 0.99));
-	report("futex_ns", quantile(bare, samples, 0.5));
-	free(times);
-	free(bare);
+	report("one_way_ns", quantile(times[0], counts[0], 0.5));
+	report("p99_ns", quantile(times[0], counts[0], 0.99));
+	report("futex_ns", quantile(times[1], counts[1], 0.5));
+	free(times[0]);
+	free(times[1]);
 }
 
 int main(int argc, char **argv)

@@ -49,6 +49,13 @@ def test_tasks_that_close_all_descriptors(ctx):
         assert still_works(pool)
 
 
+def said_by_children(capfd, text, count):
+    """What was printed once a text has come so often: nobody waits for the children that print it."""
+    said = []
+    until(lambda: said.append(capfd.readouterr().err) or "".join(said).count(text) >= count)
+    return "".join(said)
+
+
 @pytest.mark.parametrize("function", [hostile.fork_and_return, hostile.fork_and_raise, hostile.fork_and_exit])
 def test_tasks_that_fork(capfd, function):
     """The child that comes back is no worker: only its parent's result counts, and the child ends."""
@@ -57,9 +64,9 @@ def test_tasks_that_fork(capfd, function):
         for _ in range(3):
             assert outcome(pool, function) == worker
         assert set(pool.map(children.pid_of, range(50), 1)) == {worker}
-    said = capfd.readouterr().err
     expected = {"fork_and_return": "end it by os._exit()", "fork_and_raise": "the child's", "fork_and_exit": ""}
-    assert expected[function.__name__] in said and (said == "") == (function is hostile.fork_and_exit)
+    said = said_by_children(capfd, expected[function.__name__], 1)
+    assert (said == "") == (function is hostile.fork_and_exit)
 
 
 def test_a_chunk_that_forks(capfd):
@@ -67,10 +74,8 @@ def test_a_chunk_that_forks(capfd):
         worker = pool._pool[0].pid
         assert pool.map(hostile.fork_and_return, range(4), 4) == [worker] * 4
         assert still_works(pool)
-    # One for each child: none has gone on with the chunk. Nobody waits for them, so their texts may come later.
-    errors: list[str] = []
-    until(lambda: errors.append(capfd.readouterr().err) or "".join(errors).count("RuntimeError") >= 4)
-    assert "".join(errors).count("RuntimeError") == 4
+    said = said_by_children(capfd, "RuntimeError", 4)
+    assert said.count("RuntimeError") == 4  # one for each child: none has gone on with the chunk
 
 
 def test_a_forked_child_never_takes_a_task(capfd, tmp_path):
