@@ -17,13 +17,12 @@ tutti_err tutti__future_order(tutti_pool *pool, tutti_future **result, struct tu
 	future->pool = pool;
 	uint64_t job;
 	tutti__pool_hold(pool);
-	tutti_err err = tutti__pool_order(pool, order, &job);
+	tutti_err err = tutti__pool_order(pool, order, &job, &future->sequence);
 	if (err) {
 		tutti__pool_release(pool);
 		free(future);
 		return err;
 	}
-	future->sequence = tutti__job_sequence(load_relaxed(&tutti__job_at(pool->arena, job)->state));
 	store_relaxed(&future->job, job);
 	*result = future;
 	return TUTTI_OK;

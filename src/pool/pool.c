@@ -174,7 +174,7 @@ static tutti_err check_priority(int priority)
 	                   priority);
 }
 
-tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64_t *job)
+tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64_t *job, uint32_t *sequence)
 {
 	tutti_err err = tutti__pool_check(pool);
 	if (!err)
@@ -184,11 +184,11 @@ tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64
 		err = tutti__job_create(pool->arena, order, job);
 	if (err)
 		return err;
-	uint32_t sequence = tutti__job_sequence(load_relaxed(&tutti__job_at(pool->arena, *job)->state));
-	uint64_t message[2] = {*job, sequence};
+	*sequence = tutti__job_sequence(load_relaxed(&tutti__job_at(pool->arena, *job)->state));
+	uint64_t message[2] = {*job, *sequence};
 	err = tutti__backlog_put(&pool->backlog, message, order->priority);
 	if (err)
-		take_back(pool, *job, sequence);
+		take_back(pool, *job, *sequence);
 	return err;
 }
 

@@ -100,8 +100,8 @@ static inline struct tutti__order tutti__pool_default_order(const tutti_pool *po
 	                             .timeout = pool->task_timeout};
 }
 
-/* Makes a job of an order (but for its pool), and it waits. */
-tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64_t *job);
+/* Makes a job of an order (but for its pool), and it waits. Its sequence is told: the job itself is a worker's by now. */
+tutti_err tutti__pool_order(tutti_pool *pool, struct tutti__order *order, uint64_t *job, uint32_t *sequence);
 
 /* The same with a future. */
 tutti_err tutti__future_order(tutti_pool *pool, tutti_future **result, struct tutti__order *order);

@@ -121,7 +121,8 @@ static tutti_err fill(tutti_stream *stream)
 		}
 		struct tutti__order order = tutti__pool_default_order(stream->pool, stream->task, &input, stream->next_index);
 		order.priority = stream->priority;
-		tutti_err err = tutti__pool_order(stream->pool, &order, job_slot(stream, stream->count));
+		uint32_t sequence;
+		tutti_err err = tutti__pool_order(stream->pool, &order, job_slot(stream, stream->count), &sequence);
 		if (err)
 			return err;
 		stream->count++;
