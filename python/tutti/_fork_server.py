@@ -22,6 +22,7 @@ __all__: list[str] = []
 _LONGEST = 100_000  # bytes; the system takes 128 KiB as one string
 _ORDER = "TUTTI_FORK_SERVER"  # in the server's environment: what it is to prepare, as JSON
 _PRELOADED = ["tutti._preloaded"]
+_MOMENT = 1.0  # seconds for a server that has closed its socket to end
 
 
 class Server(forkserver.ForkServer):
@@ -58,6 +59,13 @@ class Server(forkserver.ForkServer):
     def _is_inherited(self) -> bool:
         address = self._forkserver_address
         return address is not None and (address.startswith("\0") or os.path.exists(address))
+
+    def await_end(self) -> None:
+        """After it has not answered, so that ensure_running() starts another: one about to end would still count as alive."""
+        if self._owner == os.getpid() and self._forkserver_pid is not None:
+            _tutti._await_end(self._forkserver_pid, _MOMENT)
+        else:
+            self._forkserver_address = None  # that of a process that we come from
 
     def _start(self) -> None:
         if self._owner != os.getpid():

@@ -18,15 +18,20 @@ from tutti import context as tutti_context
 __all__: list[str] = []
 
 _MOMENT = 1.0  # seconds for another thread to have started a worker
+_SERVERS = 3  # fork servers that are asked for a worker, if each ends before it answers
 _PATIENCE = 5.0  # seconds that a worker has to end after SIGTERM
 # Seconds between looks at that, at first and later.
 _GLANCE, _LONG_GLANCE = 0.0002, 0.01
 
 
+def _is_of_our_server(worker: Any) -> bool:
+    return getattr(worker, "_start_method", None) == "forkserver" and isinstance(worker, tutti_context.ForkServerProcess)
+
+
 def _helpers(worker: Any) -> Any:
     """Starts what is started once along with a process, and would have Ctrl-C held back for ever."""
     method = getattr(worker, "_start_method", None)
-    if method == "forkserver" and isinstance(worker, tutti_context.ForkServerProcess):
+    if _is_of_our_server(worker):
         _fork_server.server.ensure_running()
         return _fork_server.several()
     if method in ("spawn", "forkserver"):
@@ -36,14 +41,19 @@ def _helpers(worker: Any) -> Any:
     return contextlib.nullcontext()
 
 
-def _start(worker: Any) -> None:
-    """With Ctrl-C held back until it has said that it does not want it."""
+def _start(worker: Any) -> bool:
+    """With Ctrl-C held back until it has said that it does not want it. False: our fork server has ended."""
     held = _tutti._hold_interrupts()
     try:
         worker.start()
+    except ConnectionError:
+        if not _is_of_our_server(worker):
+            raise
+        return False
     finally:
         if not held:
             _tutti._release_interrupts()
+    return True
 
 
 def _exit_code(worker: Any) -> int | None:
@@ -87,31 +97,50 @@ class Crew:
             self._memory_kills = _machine.count_memory_kills()  # while they begin
 
     def _start_all(self, pool: Any, places: Iterable[int]) -> None:
-        """Starts workers, one right after the other.
+        """Starts workers. ChildProcessError: one fork server after the other has ended instead."""
+        missing = list(places)
+        for _ in range(_SERVERS):
+            missing = self._start_each(pool, missing)
+            if not missing:
+                return
+            _fork_server.server.await_end()
+        raise ChildProcessError(
+            f"{_SERVERS} fork servers, one after the other, have ended without starting the workers that they were asked "
+            "for. What was printed before may say why; other start methods need no server."
+        )
+
+    def _start_each(self, pool: Any, places: list[int]) -> list[int]:
+        """Starts workers, one right after the other. The places of those that a fork server ended before it had started.
 
         After each fork this process copies, one by one, the pages that it writes to, which are nearly all that it uses: so
         there is as little as possible between two.
         """
         workers = [(index, self._new(pool, index)) for index in places]
+        started: list[int] = []
+        untold: list[int] = []
         try:
             with _helpers(workers[0][1]) if workers else contextlib.nullcontext():
                 for index, worker in workers:
                     pool._worker_begin(index)
-                    _start(worker)
+                    if not _start(worker):
+                        break
                     self.processes[index] = worker
+                    started.append(index)
         finally:
-            self._watch([index for index, worker in workers if self.processes[index] is worker])
+            untold = self._watch(started)
+        return untold + places[len(started) :]
 
-    def _watch(self, places: list[int]) -> None:
-        """EOFError: the fork server has ended without telling a worker's pid."""
-        untold = None
+    def _watch(self, places: list[int]) -> list[int]:
+        """The places of those whose pid the fork server has not told before it ended."""
+        untold = []
         for index in places:
             try:
                 self._watches[index] = _deaths.Watch(self.processes[index].pid)
-            except EOFError as error:
-                self.processes[index], untold = None, error
-        if untold is not None:
-            raise untold
+            except (EOFError, ConnectionError):
+                self.processes[index].close()  # and so its pipe: one that was started all the same ends
+                self.processes[index] = None
+                untold.append(index)
+        return untold
 
     def _new(self, pool: Any, index: int) -> Any:
         place = _sharing.TravellingHandle(pool._handle())

@@ -123,6 +123,59 @@ def test_killed_it_is_started_again(tmp_path):
     assert output == "True __mp_main__ 1\n"
 
 
+KILLED_WHILE_ASKED = """
+    import os, signal, tutti
+    from tutti import _fork_server, _workers
+
+    kills_left = 0
+    start_each, watch = _workers.Crew._start_each, _workers.Crew._watch
+
+    def parent(): return os.getppid()
+
+    def signal_server(number):
+        if kills_left > 0:
+            os.kill(_fork_server.server._forkserver_pid, number)
+
+    def start_by_a_doomed_one(crew, pool, places):
+        _fork_server.server.ensure_running()
+        signal_server(signal.FIRST)
+        return start_each(crew, pool, places)
+
+    def watch_after_its_death(crew, places):
+        global kills_left
+        signal_server(signal.SIGKILL)
+        kills_left -= 1
+        return watch(crew, places)
+
+    _workers.Crew._start_each, _workers.Crew._watch = start_by_a_doomed_one, watch_after_its_death
+
+    if __name__ == "__main__":
+        with tutti.Pool(2) as pool:
+            before = pool.apply(parent)
+            for worker in pool._pool:
+                worker.kill()
+            kills_left = KILLS
+            try:
+                print(pool.apply(parent) != before)
+            except ChildProcessError as error:
+                print(error)
+            kills_left = 0
+            print(pool.apply(parent) != before)
+"""
+
+
+@pytest.mark.parametrize("first", ["SIGSTOP", "SIGKILL"])  # it has taken the requests, or refuses them
+def test_killed_while_a_pool_asks_it_for_workers(tmp_path, first):
+    assert script(tmp_path, KILLED_WHILE_ASKED.replace("FIRST", first).replace("KILLS", "2")) == "True\nTrue\n"
+
+
+@pytest.mark.parametrize("first", ["SIGSTOP", "SIGKILL"])
+def test_killed_each_time_that_a_pool_asks_it(tmp_path, first):
+    output = script(tmp_path, KILLED_WHILE_ASKED.replace("FIRST", first).replace("KILLS", "100"))
+    refusal, later = output.splitlines()
+    assert refusal.startswith("3 fork servers") and later == "True"
+
+
 def is_alive(pid):
     """A zombie is not."""
     try:
