@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "channel/joinable.h"
-#include "channel/queue.h"
+#include "channel/room.h"
 #include "os/copy.h"
 #include "os/seeded_bug.h"
 
@@ -64,7 +64,7 @@ static ALWAYS_INLINE void commit_get(struct tutti__queue *shared, uint64_t next,
 	store_release(&shared->got_redo.count, count);
 	store_release(&shared->got_redo.bytes, bytes);
 	store_release(&shared->got.position, next); /* COMMIT */
-	/* Release: pairs with the putter's acquire in has_room; the entry has been read by then. */
+	/* Release: pairs with the putter's acquire in room.h; the entry has been read by then. */
 	store_release(&shared->got.count, count);
 	store_release(&shared->got.bytes, bytes);
 }
@@ -213,11 +213,6 @@ static ALWAYS_INLINE bool take_quickly(tutti_queue *queue, uint32_t id, struct r
 	return taken;
 }
 
-static bool wants_room_signal(const struct tutti__queue *shared)
-{
-	return shared->max_items != UINT64_MAX || shared->max_bytes != UINT64_MAX;
-}
-
 /*
  * A block for an inline message, without the latch. A full arena must not keep its getters
  * from making room in it: then private memory serves.
@@ -279,12 +274,10 @@ HOT static bool item_is_ready(void *context)
 	return tutti__queue_is_ready(question->arena, question->shared);
 }
 
-static bool has_rung(const struct tutti__bell *bell) { return load_acquire(bell->count) != bell->heard; }
-
 static bool item_or_bell_is_ready(void *context)
 {
 	struct item_question *question = context;
-	return has_rung(question->bell) || item_is_ready(context);
+	return tutti__bell_has_rung(question->bell) || item_is_ready(context);
 }
 
 static tutti_err fail_empty(tutti_queue *queue)
@@ -322,19 +315,9 @@ HOT static void pass_on(tutti_queue *queue)
 		tutti__wake_one(&queue->shared->items, &queue->shared->item_hints);
 }
 
-/* Who waits for room looks. The latch's release was a full barrier. */
-static void announce_room(tutti_arena *arena, struct tutti__queue *shared)
-{
-	if (likely(!wants_room_signal(shared)))
-		return;
-	tutti__wait_stamp(&shared->room);
-	tutti__wake_one(&shared->room, &shared->room_hints);
-	tutti__ring(arena, &shared->room_pollable);
-}
-
 HOT static void announce_taken(tutti_queue *queue)
 {
-	announce_room(queue->reference.arena, queue->shared);
+	tutti__room_announce(queue->reference.arena, queue->shared);
 	tutti__count_operation(queue->reference.arena);
 }
 
@@ -370,7 +353,7 @@ HOT __attribute__((noinline)) static tutti_err get_patiently(tutti_queue *queue,
 		if (err)
 			return err;
 		waited = true;
-		if (unlikely(request->bell) && has_rung(request->bell)) {
+		if (unlikely(request->bell) && tutti__bell_has_rung(request->bell)) {
 			pass_on(queue); /* the wake may have been for a message, too */
 			return TUTTI_EBUSY;
 		}

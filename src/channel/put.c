@@ -4,7 +4,7 @@
 
 #include "channel/letter.h"
 #include "channel/parcel.h"
-#include "channel/queue.h"
+#include "channel/room.h"
 #include "os/copy.h"
 #include "os/seeded_bug.h"
 
@@ -63,43 +63,6 @@ static ALWAYS_INLINE void copy_beside_header(unsigned char *payload, const struc
 {
 	if (letter->count == 1 && letter->size)
 		copy_few(payload, letter->parts->data, beside_header(payload, letter));
-}
-
-static bool is_bounded(const struct tutti__queue *shared)
-{
-	return shared->max_items != UINT64_MAX || shared->max_bytes != UINT64_MAX;
-}
-
-/* A put counts a moment after its message can be got: who looks without the latch may see more got than put. */
-static uint64_t difference(uint64_t put, uint64_t got) { return put > got ? put - got : 0; }
-
-/* If the getters have got `count` messages with `bytes`. */
-static bool fits(const struct tutti__queue *shared, uint64_t size, uint64_t count, uint64_t bytes)
-{
-	uint64_t items = difference(load_relaxed(&shared->put.count), count);
-	bytes = difference(load_relaxed(&shared->put.bytes), bytes);
-	return items < shared->max_items &&
-	       (items == 0 || (bytes <= shared->max_bytes && size <= shared->max_bytes - bytes));
-}
-
-static bool has_room(const struct tutti__queue *shared, uint64_t size)
-{
-	return !is_bounded(shared) ||
-	       fits(shared, size, load_acquire(&shared->got.count), load_acquire(&shared->got.bytes));
-}
-
-/*
- * Under the latch: the same, and the getters' line is read only when what was seen there last
- * time does not do. Looked at by each put it would cross between the CPUs twice a message.
- * Bytes first, as the getter stores them last: so the two never say more than was got.
- */
-static bool find_room(struct tutti__queue *shared, uint64_t size)
-{
-	if (!is_bounded(shared) || fits(shared, size, load_relaxed(&shared->seen_count), load_relaxed(&shared->seen_bytes)))
-		return true;
-	store_relaxed(&shared->seen_bytes, load_acquire(&shared->got.bytes));
-	store_relaxed(&shared->seen_count, load_acquire(&shared->got.count));
-	return fits(shared, size, load_relaxed(&shared->seen_count), load_relaxed(&shared->seen_bytes));
 }
 
 /* Under the latch: the segment, the caller's own, becomes the chain's last. */
@@ -182,7 +145,7 @@ static ALWAYS_INLINE enum append_result append(tutti_arena *arena, struct tutti_
 {
 	if (unlikely(load_relaxed(&shared->is_shut)))
 		return IS_SHUT;
-	if (unlikely(!find_room(shared, letter->size)))
+	if (unlikely(!tutti__room_find(shared, letter->size)))
 		return NO_ROOM;
 	if (unlikely(load_relaxed(&shared->put.position) + entry_size_of(letter) > load_relaxed(&shared->tail_end))) {
 		if (*spare == 0 ||
@@ -220,99 +183,9 @@ static tutti_err make_spare(tutti_arena *arena, struct tutti__queue *shared, con
 	                          deadline, spare);
 }
 
-/* A descriptor that asks for room asks for as much as was wanted here: with less it would be readable in vain. */
-static tutti_err fail_full(tutti_queue *queue, uint64_t size, tutti_time timeout)
-{
-	const struct tutti__queue *shared = queue->shared;
-	store_relaxed(&queue->room_size, size);
-	tutti__poll_refresh(&queue->room_polls);
-	if (timeout <= 0)
-		return tutti__fail_plain(TUTTI_EFULL, "the queue is full. Raise max_items or max_bytes, or start a getter.");
-	uint64_t items = load_relaxed(&shared->put.count) - load_relaxed(&shared->got.count);
-	uint64_t bytes = load_relaxed(&shared->put.bytes) - load_relaxed(&shared->got.bytes);
-	bool by_items = items >= shared->max_items;
-	return tutti__fail(TUTTI_EFULL, "queue \"%s\" is full: %llu of %llu %s. Raise %s, or start a getter.",
-	                   shared->object.name, (unsigned long long)(by_items ? items : bytes),
-	                   (unsigned long long)(by_items ? shared->max_items : shared->max_bytes),
-	                   by_items ? "messages" : "bytes", by_items ? "max_items" : "max_bytes");
-}
-
 static tutti_err fail_shut(const struct tutti__queue *shared)
 {
 	return tutti__fail(TUTTI_ESHUTDOWN, "queue \"%s\" was shut down: it takes no more messages.", shared->object.name);
-}
-
-/*
- * Room for one of several sleepers. A get wakes one putter, for which the room may be too small, though it would do
- * for another's message. So each says what it wants before it sleeps (mark, want, look), and `least_wanted` is the
- * least of that, or less: those that leave do not take theirs back. Who was woken and leaves room of that size behind
- * passes it on: after its put by waking one; with room that does not do for itself by waking all, once: the word
- * begins anew, and each that sleeps again says what it wants. So room that does for nobody is not passed on from one
- * to the next for ever.
- *
- * Nobody is forgotten: who says what it wants after another has read the word looks for room after that, and sees
- * what the other saw. Who is killed between the word and the wakes costs the sleepers a tick, as everywhere.
- */
-struct room_question {
-	struct tutti__queue *shared;
-	uint64_t size;
-};
-
-bool tutti__queue_has_room(const struct tutti__queue *shared, uint64_t size)
-{
-	return load_acquire(&shared->is_shut) || has_room(shared, size);
-}
-
-static bool has_room_for_another(const struct tutti__queue *shared)
-{
-	return has_room(shared, load_relaxed(&shared->least_wanted)); /* relaxed: both sides have a full barrier before */
-}
-
-static void say_what_is_wanted(struct tutti__queue *shared, uint64_t size)
-{
-	uint64_t least = load_relaxed(&shared->least_wanted);
-	while (size < least && !cas_u64(&shared->least_wanted, least, size))
-		least = load_relaxed(&shared->least_wanted);
-	fence_seq_cst();
-}
-
-/* Ours may have been the wake, or our spinning may have spared one, for room that another could use. */
-static void before_sleep(void *context)
-{
-	struct room_question *question = context;
-	struct tutti__queue *shared = question->shared;
-	say_what_is_wanted(shared, question->size);
-	if (has_room(shared, question->size) || !has_room_for_another(shared))
-		return;
-	exchange_acq_rel(&shared->least_wanted, UINT64_MAX);
-	fence_after_rmw();
-	tutti__wake_all(&shared->room); /* us too: we come back here, and say again what we want */
-}
-
-static bool room_is_ready(void *context)
-{
-	struct room_question *question = context;
-	return tutti__queue_has_room(question->shared, question->size);
-}
-
-static tutti_err wait_for_room(tutti_queue *queue, uint64_t size, int64_t deadline, tutti_time timeout)
-{
-	struct room_question question = {queue->shared, size};
-	struct tutti__waiting waiting = {.arena = queue->reference.arena,
-	                                 .patience = &queue->room_patience,
-	                                 .hints = &queue->shared->room_hints,
-	                                 .object = queue->reference.offset,
-	                                 .is_ready = room_is_ready,
-	                                 .before_sleep = before_sleep,
-	                                 .context = &question,
-	                                 .deadline = deadline};
-	if (timeout <= 0)
-		return fail_full(queue, size, timeout);
-	tutti_err err = tutti__wait_at(&waiting, &queue->shared->room);
-	if (err == TUTTI_EINTR)
-		return tutti__fail(err, "a signal handler ran while waiting for room in queue \"%s\". Put again.",
-		                   queue->shared->object.name);
-	return err == TUTTI_ETIMEDOUT ? fail_full(queue, size, timeout) : err;
 }
 
 /* What a getter looks for is in: wake one that sleeps, ring who polls. The latch's release was a full barrier. */
@@ -357,14 +230,6 @@ HOT static bool put_quickly(tutti_queue *queue, uint32_t id, const tutti_view *m
 	return result == APPENDED;
 }
 
-/* After a put that had waited: room that is left is for another sleeper, whose wake this one may have been. */
-static void pass_on(struct tutti__queue *shared)
-{
-	tutti__promise_kept(&shared->room_hints);
-	if (has_room_for_another(shared))
-		tutti__wake_one(&shared->room, &shared->room_hints);
-}
-
 tutti_err tutti__put_letters(tutti_queue *queue, const struct tutti__letter *letters, size_t count, size_t *done,
                              tutti_time timeout)
 {
@@ -391,14 +256,14 @@ tutti_err tutti__put_letters(tutti_queue *queue, const struct tutti__letter *let
 		if (result == IS_SHUT)
 			err = fail_shut(shared);
 		else if (result == NO_ROOM)
-			err = wait_for_room(queue, letters[*done].size, deadline, timeout);
+			err = tutti__room_wait(queue, letters[*done].size, deadline, timeout);
 		else if (result == NO_SEGMENT)
 			err = make_spare(arena, shared, &letters[*done], deadline, &spare);
 	} while (!err && *done < count);
 	if (spare)
 		tutti__block_free(arena, spare);
 	if (waited)
-		pass_on(shared);
+		tutti__room_pass_on(shared);
 	return err;
 }
 
@@ -483,17 +348,17 @@ static tutti_err put_one(tutti_queue *queue, const struct tutti__letter *letter,
 
 /*
  * Waits until there seems to be room, before a message is copied: else who tries again and again would copy it each
- * time. *waited: pass_on() is due, as ours may have been the wake for others' room.
+ * time. *waited: tutti__room_pass_on() is due, as ours may have been the wake for others' room.
  */
 static tutti_err await_room(tutti_queue *queue, uint64_t size, int64_t deadline, tutti_time timeout, bool *waited)
 {
 	tutti_err err = TUTTI_OK;
 	struct tutti__queue *shared = queue->shared;
-	while (!err && !has_room(shared, size)) {
+	while (!err && !tutti__room_seems_enough(shared, size)) {
 		if (load_acquire(&shared->is_shut))
 			return fail_shut(shared);
 		*waited = true;
-		err = wait_for_room(queue, size, deadline, timeout);
+		err = tutti__room_wait(queue, size, deadline, timeout);
 	}
 	return err;
 }
@@ -515,7 +380,7 @@ static tutti_err put_large(tutti_queue *queue, struct tutti__letter *letter, con
 	if (!err)
 		err = put_one(queue, letter, time_left(deadline, timeout));
 	if (waited)
-		pass_on(queue->shared);
+		tutti__room_pass_on(queue->shared);
 	return err;
 }
 

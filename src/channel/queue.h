@@ -27,6 +27,11 @@ struct tutti__bell {
 	uint32_t heard;
 };
 
+static inline bool tutti__bell_has_rung(const struct tutti__bell *bell)
+{
+	return load_acquire(bell->count) != bell->heard;
+}
+
 /*
  * Gets one message of at most 16 bytes. Before the message becomes the caller's, its bytes are
  * stored to `claim` in the arena (second word first), so that whoever recovers the caller

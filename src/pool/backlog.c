@@ -160,7 +160,7 @@ tutti_err tutti__backlog_claim(struct tutti__backlog *backlog, uint64_t message[
 		if (tutti__backlog_has_levels(backlog))
 			left = time_left(timeout, &deadline);
 		err = tutti__queue_claim(backlog->jobs, message, claim, &bell, left);
-	} while (err == TUTTI_EBUSY && load_acquire(bell.count) != bell.heard);
+	} while (err == TUTTI_EBUSY && tutti__bell_has_rung(&bell));
 	if (err != TUTTI_EOF || !tutti__backlog_has_levels(backlog))
 		return err;
 	tutti_err last = claim_of(backlog, ALL, message, claim);
