@@ -34,11 +34,11 @@ TUTTI_API unsigned tutti_pool_worker_count(const tutti_pool *pool);
 TUTTI_API tutti_err tutti_pool_worker_begin(tutti_pool *pool, unsigned index);
 
 /*
- * The process of worker `index` has ended: what it ran is run again, or fails with TUTTI_EWORKERDIED. `timed_out`: it
- * was killed because tutti_pool_worker_condemned() said so. TUTTI_EBUSY: another process looks after that death at this
- * moment, call again. TUTTI_EFAILED: the pool is broken, do not start another one. TUTTI_EINVAL: no such place.
+ * The process of worker `index` has ended: what it ran is run again, or fails with TUTTI_EWORKERDIED. TUTTI_EBUSY:
+ * another process looks after that death at this moment, call again. TUTTI_EFAILED: the pool is broken, do not start
+ * another one. TUTTI_EINVAL: no such place.
  */
-TUTTI_API tutti_err tutti_pool_worker_ended(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out);
+TUTTI_API tutti_err tutti_pool_worker_ended(tutti_pool *pool, unsigned index, const tutti_exit *status);
 
 /*
  * True if it is to be killed for what it runs: that was cancelled (tutti_future_terminate), or has run for longer than it

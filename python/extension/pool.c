@@ -128,18 +128,18 @@ static PyObject *worker_begin(PyObject *object, PyObject *index)
 	return err ? py_raise(self->state, err) : Py_NewRef(Py_None);
 }
 
-/* _worker_ended(index, exitcode, timed_out): False: not settled yet, ask again. */
+/* _worker_ended(index, exitcode): False: not settled yet, ask again. */
 static PyObject *worker_ended(PyObject *object, PyObject *arguments)
 {
 	struct pool_object *self = (struct pool_object *)object;
 	unsigned index;
-	int exit_code, timed_out;
-	if (!PyArg_ParseTuple(arguments, "Iip:_worker_ended", &index, &exit_code, &timed_out) || pool_check(self) < 0)
+	int exit_code;
+	if (!PyArg_ParseTuple(arguments, "Ii:_worker_ended", &index, &exit_code) || pool_check(self) < 0)
 		return NULL;
 	tutti_exit status = {.known = true,
 	                     .code = exit_code < 0 ? -1 : exit_code,
 	                     .signal = exit_code < 0 ? -exit_code : 0};
-	tutti_err err = tutti_pool_worker_ended(self->pool, index, &status, timed_out != 0);
+	tutti_err err = tutti_pool_worker_ended(self->pool, index, &status);
 	if (err && err != TUTTI_EBUSY)
 		return py_raise(self->state, err);
 	return PyBool_FromLong(err == TUTTI_OK);
@@ -321,7 +321,7 @@ static PyMethodDef methods[] = {
 	{"_handle", pool_handle, METH_NOARGS, "_handle($self, /)\n--\n\nWhat its workers open, as bytes."},
 	{"_worker_begin", worker_begin, METH_O, "_worker_begin($self, index, /)\n--\n\nA worker is about to start."},
 	{"_worker_ended", worker_ended, METH_VARARGS,
-     "_worker_ended($self, *args)\n--\n\nA worker's process has ended: (index, exitcode, timed_out). False: ask again."},
+     "_worker_ended($self, *args)\n--\n\nA worker's process has ended: (index, exitcode). False: ask again."},
 	{"_worker_condemned", worker_condemned, METH_O,
      "_worker_condemned($self, index, /)\n--\n\nWhether it is to be killed for its task."},
 	{"_refuse_more", refuse_more, METH_NOARGS, "_refuse_more($self, /)\n--\n\nFrom now on tasks are refused."},

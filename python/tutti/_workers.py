@@ -208,7 +208,7 @@ class Crew:
             self._watches[index].noted = True
             self._note_death(index, worker, code)
         try:
-            settled = pool._worker_ended(index, code, index in self._condemned)
+            settled = pool._worker_ended(index, code)
         except _tutti.Error as error:  # the pool is broken: who waits is told
             settled, self._ending, self.broken = True, True, str(error)
         if not settled:

@@ -67,8 +67,7 @@ static void put_again(tutti_pool *pool, uint64_t offset, uint32_t sequence)
 }
 
 /* The worker died in the job's run. */
-static void settle_run(tutti_pool *pool, unsigned index, uint64_t offset, uint32_t sequence, const tutti_exit *status,
-                       bool timed_out)
+static void settle_run(tutti_pool *pool, unsigned index, uint64_t offset, uint32_t sequence, const tutti_exit *status)
 {
 	struct tutti__job *job = tutti__job_at(pool->arena, offset);
 	uint64_t state = tutti__job_move(job, sequence, TUTTI__JOB_RUNNING, TUTTI__JOB_SETTLING);
@@ -82,7 +81,7 @@ static void settle_run(tutti_pool *pool, unsigned index, uint64_t offset, uint32
 		return;
 	}
 	if (job->runs > job->retries || pool->killed) {
-		fail_died(pool, job, status, timed_out || (state & TUTTI__JOB_CONDEMNED));
+		fail_died(pool, job, status, state & TUTTI__JOB_CONDEMNED);
 		return;
 	}
 	store_release(&job->worker, 0);
@@ -90,8 +89,7 @@ static void settle_run(tutti_pool *pool, unsigned index, uint64_t offset, uint32
 	put_again(pool, offset, sequence);
 }
 
-static void settle_job(tutti_pool *pool, unsigned index, uint64_t offset, uint32_t sequence, const tutti_exit *status,
-                       bool timed_out)
+static void settle_job(tutti_pool *pool, unsigned index, uint64_t offset, uint32_t sequence, const tutti_exit *status)
 {
 	/* The owner word first: if it is this very job that is there afterwards, it was when that word was SHARED. */
 	bool is_shared = load_acquire(tutti__block_owner(pool->arena, offset)) == TUTTI__SHARED;
@@ -105,13 +103,13 @@ static void settle_job(tutti_pool *pool, unsigned index, uint64_t offset, uint32
 	if (tutti__job_runner(state) != index)
 		return; /* another worker runs or ran it; ours had only a second message of it */
 	if (tutti__job_status(state) == TUTTI__JOB_RUNNING)
-		settle_run(pool, index, offset, sequence, status, timed_out);
+		settle_run(pool, index, offset, sequence, status);
 	else if (tutti__job_status(state) == TUTTI__JOB_DONE && (state & TUTTI__JOB_DETACHED) && is_shared)
 		tutti__job_free(pool->arena, offset); /* it died between saying that it is done, and this */
 }
 
 /* What the dead worker had, by its claim. Its member is recovered by now. */
-static void settle_claim(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out)
+static void settle_claim(tutti_pool *pool, unsigned index, const tutti_exit *status)
 {
 	struct tutti__worker_entry *entry = &pool->shared->workers[index];
 	uint64_t offset = load_acquire(&entry->claim[0]);
@@ -119,8 +117,8 @@ static void settle_claim(tutti_pool *pool, unsigned index, const tutti_exit *sta
 		return;
 	if (TUTTI__BUG(49))
 		store_release(&entry->claim[0], 0);
-	settle_job(pool, index, offset, (uint32_t)load_acquire(&entry->claim[1]), status, timed_out);
-	/* Before the claim, so that who finds that cleared finds this changed: see is_idle() in pool.c. */
+	settle_job(pool, index, offset, (uint32_t)load_acquire(&entry->claim[1]), status);
+	/* Before the claim, so that who finds that cleared finds this changed: see is_idle() in drain.c. */
 	fetch_add_relaxed(&pool->settled, 1);
 	store_release(&entry->claim[0], 0);
 }
@@ -140,14 +138,14 @@ static void count_early_death(tutti_pool *pool, bool was_ready, const tutti_exit
  * What the ended worker had is settled. TUTTI_EBUSY: not yet. With the mutex.
  * Not before its latches are free and what it hung to its job is given back.
  */
-tutti_err tutti__pool_settle(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out)
+tutti_err tutti__pool_settle(tutti_pool *pool, unsigned index, const tutti_exit *status)
 {
 	struct tutti__worker_entry *entry = &pool->shared->workers[index];
 	uint32_t member = load_acquire(&entry->member);
 	bool ready = load_acquire(&entry->ready);
 	if (member && !tutti__recover_if_dead(pool->arena, member))
 		return TUTTI_EBUSY;
-	settle_claim(pool, index, status, timed_out);
+	settle_claim(pool, index, status);
 	pool->workers[index].clock = (struct tutti__clock){0};
 	if (!pool->closing)
 		count_early_death(pool, ready, status);

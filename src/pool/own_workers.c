@@ -32,14 +32,14 @@ tutti_err tutti_pool_worker_begin(tutti_pool *pool, unsigned index)
 	return TUTTI_OK;
 }
 
-tutti_err tutti_pool_worker_ended(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out)
+tutti_err tutti_pool_worker_ended(tutti_pool *pool, unsigned index, const tutti_exit *status)
 {
 	tutti_err err = check_index(pool, index);
 	if (err)
 		return err;
 	tutti__pool_hold(pool);
 	tutti__mutex_lock(&pool->mutex);
-	err = tutti__pool_settle(pool, index, status, timed_out);
+	err = tutti__pool_settle(pool, index, status);
 	pthread_mutex_unlock(&pool->mutex);
 	if (!err)
 		err = tutti__pool_check(pool);

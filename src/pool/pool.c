@@ -45,7 +45,7 @@ tutti_err tutti__pool_check(tutti_pool *pool)
 static void replace(tutti_pool *pool, unsigned index, const tutti_exit *status)
 {
 	struct tutti__worker *worker = &pool->workers[index];
-	if (tutti__pool_settle(pool, index, status, false) != TUTTI_OK)
+	if (tutti__pool_settle(pool, index, status) != TUTTI_OK)
 		return; /* at the next look */
 	tutti_process_close(worker->process);
 	worker->process = NULL;

@@ -67,9 +67,9 @@ tutti_err tutti__pool_wait(tutti_pool *pool, bool (*is_ready)(void *context), vo
 
 /*
  * The process of worker `index` has ended: what it had is run again or fails, and its place is free. TUTTI_EBUSY: not
- * yet, its death is being recovered. With the mutex. `timed_out`: so the caller says; that its job was condemned is known.
+ * yet, its death is being recovered. With the mutex.
  */
-tutti_err tutti__pool_settle(tutti_pool *pool, unsigned index, const tutti_exit *status, bool timed_out);
+tutti_err tutti__pool_settle(tutti_pool *pool, unsigned index, const tutti_exit *status);
 
 /*
  * condemned.c: true if the worker is to be killed for its job, which it cannot finish: that was cancelled, or has run for

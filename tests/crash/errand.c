@@ -119,7 +119,7 @@ void errand_check_result(struct stage *stage, const tutti_message *message)
 void errand_tell_death(struct stage *stage)
 {
 	static const tutti_exit killed = {.known = true, .code = -1, .signal = SIGKILL};
-	tutti_err err = tutti_pool_worker_ended(stage->pool, 0, &killed, false);
+	tutti_err err = tutti_pool_worker_ended(stage->pool, 0, &killed);
 	if (err)
 		fail(HUNG, "K6: settling a worker's death answers %s: %s", tutti_error_name(err), tutti_last_error());
 }

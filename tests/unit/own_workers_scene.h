@@ -58,28 +58,25 @@ static inline pid_t hire(tutti_pool *pool, unsigned index, serve_job *serve)
 	return support_fork(be_worker, &place);
 }
 
-static inline tutti_err tell_end(tutti_pool *pool, unsigned index, int status, bool timed_out)
+static inline tutti_err tell_end(tutti_pool *pool, unsigned index, int status)
 {
 	tutti_exit ended = {.known = true,
 	                    .code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
 	                    .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0};
 	tutti_err err;
-	UNTIL(5000, (err = tutti_pool_worker_ended(pool, index, &ended, timed_out)) != TUTTI_EBUSY);
+	UNTIL(5000, (err = tutti_pool_worker_ended(pool, index, &ended)) != TUTTI_EBUSY);
 	return err;
 }
 
 /* It ends by itself, in the middle of a job. */
-static inline void bury(tutti_pool *pool, unsigned index, pid_t pid)
-{
-	OK(tell_end(pool, index, support_wait(pid), false));
-}
+static inline void bury(tutti_pool *pool, unsigned index, pid_t pid) { OK(tell_end(pool, index, support_wait(pid))); }
 
 /* The pool is drained, and its only worker goes home. */
 static inline void end_with(tutti_pool *pool, pid_t worker)
 {
 	OK(tutti_pool_drain(pool, tutti_seconds(5)));
 	support_join_child(worker);
-	OK(tell_end(pool, 0, 0, false));
+	OK(tell_end(pool, 0, 0));
 	end(pool);
 }
 

@@ -90,7 +90,7 @@ static void a_death_between_jobs_costs_none(void **state)
 		kill(worker, SIGKILL);
 		int status = support_wait(worker);
 		/* Those that were killed at once may not have been ready; never so many in a row that the pool gives up. */
-		OK(tell_end(pool, 0, status, false));
+		OK(tell_end(pool, 0, status));
 	}
 	end_with(pool, hire(pool, 0, echo));
 }
@@ -110,7 +110,7 @@ static void an_overdue_job_is_told_of(void **state)
 		UNTIL(5000, tutti_pool_worker_condemned(pool, 0));
 		assert_true(support_now() - start >= 50000000);
 		kill(worker, SIGKILL);
-		OK(tell_end(pool, 0, support_wait(worker), true));
+		OK(tell_end(pool, 0, support_wait(worker)));
 		assert_false(tutti_pool_worker_condemned(pool, 0));
 	}
 	tutti_result result = get(future);
@@ -164,7 +164,7 @@ static void a_worker_that_refuses_breaks_the_pool(void **state)
 		OK(tutti_pool_worker_begin(pool, i));
 		pid_t worker = support_fork(refuse, &place);
 		support_join_child(worker);
-		EXPECT_TEXT(TUTTI_EFAILED, "no luck with zero", tell_end(pool, i, 0, false));
+		EXPECT_TEXT(TUTTI_EFAILED, "no luck with zero", tell_end(pool, i, 0));
 	}
 	EXPECT_TEXT(TUTTI_EFAILED, "no luck with zero", tutti_future_get(waiting, &result, tutti_seconds(5)));
 	EXPECT_TEXT(TUTTI_EFAILED, "no luck with zero", submit_with(pool, &future, 10, NULL, 0, (tutti_task_options){0}));
@@ -191,7 +191,7 @@ static void workers_that_never_become_ready_break_the_pool(void **state)
 	for (; err == TUTTI_OK && ends < 20; ends++) {
 		struct place place = {tutti_pool_handle(pool), ends % 2, NULL};
 		OK(tutti_pool_worker_begin(pool, ends % 2));
-		err = tell_end(pool, ends % 2, support_wait(support_fork(end_early, &place)), false);
+		err = tell_end(pool, ends % 2, support_wait(support_fork(end_early, &place)));
 		if (ends == 3) { /* one that works makes up for them */
 			pid_t worker = hire(pool, 0, echo);
 			tutti_result result = get(submit(pool, 10, (tutti_task_options){0}));

@@ -88,7 +88,7 @@ static void killing_the_overdue_costs_its_job_alone(void **state)
 		assert_true(tutti_pool_worker_condemned(scene.pool, 0)); /* that stays so */
 		assert_int_equal(tutti_future_wait(scene.late, TUTTI_NOW), TUTTI_ETIMEDOUT);
 		kill(scene.worker, SIGKILL);
-		OK(tell_end(scene.pool, 0, support_wait(scene.worker), true));
+		OK(tell_end(scene.pool, 0, support_wait(scene.worker)));
 		end_overdue(scene, 1 + retries);
 	}
 }
@@ -102,7 +102,7 @@ static void an_overdue_worker_is_told_to_leave(void **state)
 	assert_int_equal(load_acquire(answer), TUTTI_ETIMEDOUT);
 	support_join_child(scene.worker); /* its next job was TUTTI_EOF */
 	assert_false(tutti_future_has_started(scene.next));
-	OK(tell_end(scene.pool, 0, 0, true));
+	OK(tell_end(scene.pool, 0, 0));
 	end_overdue(scene, 2);
 }
 
@@ -155,7 +155,7 @@ static void what_ended_in_time_is_not_overdue(void **state)
 	tutti_result_release(&result);
 	UNTIL(5000, tutti_pool_worker_condemned(pool, 0));
 	kill(worker, SIGKILL);
-	OK(tell_end(pool, 0, support_wait(worker), true));
+	OK(tell_end(pool, 0, support_wait(worker)));
 	result = get(second);
 	assert_int_equal(result.err, TUTTI_EWORKERDIED);
 	tutti_result_release(&result);
@@ -174,7 +174,7 @@ static void *bury_apart(void *context)
 	const struct burial *burial = context;
 	tutti_exit ended = {.known = true, .code = -1, .signal = SIGKILL};
 	tutti_err err;
-	UNTIL(5000, (err = tutti_pool_worker_ended(burial->pool, 0, &ended, false)) != TUTTI_EBUSY);
+	UNTIL(5000, (err = tutti_pool_worker_ended(burial->pool, 0, &ended)) != TUTTI_EBUSY);
 	REQUIRE(err == TUTTI_OK);
 	return NULL;
 }
@@ -350,7 +350,7 @@ static void a_place_with_a_job_is_not_made_free(void **state)
 	pid_t worker = hire(pool, 0, die);
 	int status = support_wait(worker);
 	EXPECT_TEXT(TUTTI_EINVAL, "still has a task", tutti_pool_worker_begin(pool, 0));
-	OK(tell_end(pool, 0, status, false));
+	OK(tell_end(pool, 0, status));
 	worker = hire(pool, 0, die);
 	tutti_result result = get(future);
 	expect_echo(&result, 40);

@@ -42,7 +42,7 @@ static void all_that_was_submitted_is_run_before_the_end(void **state)
 	OK(tutti_pool_drain(pool, tutti_seconds(10)));
 	for (unsigned i = 0; i < 2; i++) {
 		support_join_child(workers[i]); /* TUTTI_EOF sent it home */
-		OK(tell_end(pool, i, 0, false));
+		OK(tell_end(pool, i, 0));
 	}
 	for (unsigned i = 0; i < COUNT; i++) {
 		tutti_result result = get(futures[i]);
@@ -185,7 +185,7 @@ static void a_result_outlives_its_pool(void **state)
 		results[i] = get(submit(pool, sizes[i], (tutti_task_options){0}));
 	OK(tutti_pool_drain(pool, tutti_seconds(5)));
 	support_join_child(worker);
-	OK(tell_end(pool, 0, 0, false));
+	OK(tell_end(pool, 0, 0));
 	tutti_pool_close(pool);
 	pool = open_own(1); /* what is free is used again */
 	tutti_future *others[3];
@@ -401,7 +401,7 @@ static void a_place_that_is_none_is_refused(void **state)
 	tutti_handle handle = tutti_pool_handle(pool);
 	for (unsigned i = 0; i < 3; i++) {
 		EXPECT_TEXT(TUTTI_EINVAL, "2 workers", tutti_pool_worker_begin(pool, places[i]));
-		EXPECT_TEXT(TUTTI_EINVAL, "2 workers", tutti_pool_worker_ended(pool, places[i], &status, false));
+		EXPECT_TEXT(TUTTI_EINVAL, "2 workers", tutti_pool_worker_ended(pool, places[i], &status));
 		EXPECT_TEXT(TUTTI_EINVAL, "2 workers", tutti_worker_open(&worker, arena, handle, places[i]));
 		assert_false(tutti_pool_worker_condemned(pool, places[i]));
 	}
