@@ -5,6 +5,7 @@
 #include "arguments.h"
 #include "connection.h"
 #include "descriptor.h"
+#include "state.h"
 #include "wait.h"
 
 /* As the standard library's selectors read it. -1 with an exception. */
@@ -25,6 +26,38 @@ static int descriptor_of(PyObject *object)
 	return -1;
 }
 
+/*
+ * What became ready before something else is to be found with it, such as a message before the end of who sent it. The
+ * descriptor of an object of Tutti is lit by a thread of this process (src/arena/poll_fd.c), which may not have come to it
+ * yet: asked for again, it shows what is there. How many were asked; -1 with an exception.
+ */
+static int ask_again(const struct py_state *state, PyObject *objects, struct pollfd *polled, size_t count)
+{
+	int asked = 0;
+	for (size_t i = 0; i < count; i++) {
+		PyObject *object = PyTuple_GET_ITEM(objects, (Py_ssize_t)i);
+		/* A number, or a Connection, is the system's. */
+		if (polled[i].revents || PyLong_Check(object) || Py_IS_TYPE(object, (PyTypeObject *)state->connection_type))
+			continue;
+		polled[i].fd = descriptor_of(object);
+		if (polled[i].fd < 0)
+			return -1;
+		asked++;
+	}
+	return asked;
+}
+
+/* 0, or -1 with an exception. */
+static int poll_all(const struct py_state *state, PyObject *objects, struct pollfd *polled, size_t count,
+                    tutti_time timeout)
+{
+	int ready = descriptor_poll(polled, count, timeout);
+	if (ready <= 0 || (size_t)ready == count)
+		return ready < 0 ? -1 : 0;
+	int asked = ask_again(state, objects, polled, count);
+	return asked <= 0 ? asked : descriptor_poll(polled, count, TUTTI_NOW) < 0 ? -1 : 0;
+}
+
 static PyObject *ready_ones(PyObject *objects, const struct pollfd *polled, size_t count)
 {
 	PyObject *list = PyList_New(0);
@@ -39,7 +72,6 @@ PyObject *py_wait_for_ready(PyObject *module, PyObject *const *given, Py_ssize_t
 	static const char *const names[] = {"object_list", "timeout"};
 	PyObject *values[2], *result = NULL;
 	tutti_time timeout;
-	(void)module;
 	if (py_arguments("wait", names, 2, given, count, keywords, values) < 0 ||
 	    py_required("wait", "object_list", values[0]) < 0 || py_timeout(values[1], &timeout) < 0)
 		return NULL;
@@ -52,7 +84,7 @@ PyObject *py_wait_for_ready(PyObject *module, PyObject *const *given, Py_ssize_t
 		PyErr_NoMemory();
 	for (size_t i = 0; polled && i < length && !PyErr_Occurred(); i++)
 		polled[i] = (struct pollfd){.fd = descriptor_of(PyTuple_GET_ITEM(objects, (Py_ssize_t)i)), .events = POLLIN};
-	if (!PyErr_Occurred() && descriptor_poll(polled, length, timeout) >= 0)
+	if (!PyErr_Occurred() && poll_all(py_state_of_module(module), objects, polled, length, timeout) == 0)
 		result = ready_ones(objects, polled, length);
 	PyMem_Free(polled);
 	Py_DECREF(objects);

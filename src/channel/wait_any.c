@@ -89,13 +89,36 @@ static tutti_err poll_descriptors(struct list *list, size_t *ready, int64_t dead
 	return err;
 }
 
-/* Nobody is ready. A list of descriptors alone waits in the kernel, and returns with the answers. */
+/* Those that were not ready when they were looked at first. */
+static tutti_err look_again(struct list *list, size_t *ready)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		tutti_wait_item *item = &list->items[i];
+		struct tutti__watch watch;
+		struct tutti__reference *reference;
+		if (item->ready || !tutti__wait_item_is_object(item))
+			continue;
+		tutti_err err = tutti__wait_item_watch(item, &watch, &reference);
+		if (err)
+			return err;
+		item->ready = watch.is_ready(watch.context) ? POLLIN : 0;
+		*ready += item->ready != 0;
+	}
+	return TUTTI_OK;
+}
+
+/*
+ * A list of descriptors alone waits in the kernel, and returns with the answers. Where a descriptor is ready, the objects
+ * are looked at after it: what became ready before it did is found with it, a message before the end of who sent it.
+ */
 static tutti_err look_at_all(struct list *list, size_t *ready, int64_t deadline)
 {
 	tutti_err err = look_at_objects(list, ready);
 	if (err || (list->descriptors == 0 && list->arena))
 		return err;
-	return poll_descriptors(list, ready, list->arena || *ready ? 0 : deadline);
+	size_t objects_ready = *ready;
+	err = poll_descriptors(list, ready, list->arena || *ready ? 0 : deadline);
+	return err || *ready == objects_ready || !list->arena ? err : look_again(list, ready);
 }
 
 static tutti_err open_set(const struct list *list, tutti_waitset **set)

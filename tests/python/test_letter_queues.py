@@ -8,6 +8,7 @@ import threading
 from multiprocessing import connection, queues
 
 import pytest
+from support import script
 
 from tutti import _letter_queues as letter
 
@@ -178,3 +179,46 @@ def test_joinable():
     q.join()
     with pytest.raises(ValueError, match="called too many times"):
         q.task_done()
+
+
+# The thread that lights the reader's descriptor hardly comes to run. A standard executor takes the end of a worker whose
+# result it has not seen for a crash.
+THE_END_OF_A_SENDER = """
+    import os, time
+    from multiprocessing import get_context
+    import tutti
+    tutti.install()
+    from multiprocessing.connection import wait
+
+    fork, begun = get_context("fork"), time.monotonic()
+
+    def threads(): return set(os.listdir("/proc/self/task"))
+
+    def send(queue):
+        queue.put(1)
+        os._exit(0)
+
+    def use_the_processor():
+        while os.getppid() == parent and time.monotonic() < begun + 50: pass
+
+    parent, before = os.getpid(), threads()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    results = fork.SimpleQueue()
+    results._reader.fileno()
+    (lighter,) = threads() - before
+    os.sched_setscheduler(int(lighter), os.SCHED_IDLE, os.sched_param(0))
+    other = fork.Process(target=use_the_processor, daemon=True)
+    other.start()
+    for number in range(20):
+        sender = fork.Process(target=send, args=(results,))
+        sender.start()
+        if results._reader not in wait([results._reader, sender.sentinel]):
+            print("the end of the sender came before its message")
+        results.get()
+        sender.join()
+    other.kill()
+"""
+
+
+def test_a_message_is_there_before_the_end_of_its_sender(tmp_path):
+    assert script(tmp_path, THE_END_OF_A_SENDER) == ""

@@ -205,13 +205,47 @@ static void a_signal_handler_ends_the_wait(void **state)
 	end_scene(scene);
 }
 
+enum { ROUNDS = 3000 };
+
+static void put_then_write(void *context)
+{
+	struct scene *scene = context;
+	for (uint32_t round = 1; round <= ROUNDS; round++) {
+		UNTIL(5000, load_acquire(&scene->go) == round);
+		OK(tutti_queue_put(scene->queue, "a", 1, TUTTI_NOW));
+		assert_int_equal(write(scene->pair[1], "x", 1), 1);
+	}
+}
+
+/* A message before the end of who sent it. Between the look at the queue and that at the descriptor there is time for both. */
+static void the_earlier_one_is_not_missing(void **state)
+{
+	tutti_wait_item items[COUNT];
+	char got[1];
+	(void)state;
+	struct scene *scene = new_scene(items);
+	pid_t child = support_fork(put_then_write, scene);
+	for (uint32_t round = 1; round <= ROUNDS; round++) {
+		store_release(&scene->go, round);
+		do {
+			tutti_err err = tutti_wait_any(items, COUNT, NULL, TUTTI_NOW);
+			assert_true(err == TUTTI_OK || err == TUTTI_ETIMEDOUT);
+			assert_true(!items[PIPE].ready || items[QUEUE].ready);
+		} while (!items[PIPE].ready);
+		assert_int_equal(read(scene->pair[0], got, 1), 1);
+		OK(tutti_queue_get_into(scene->queue, got, 1, NULL, TUTTI_NOW));
+	}
+	support_join_child(child);
+	end_scene(scene);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest wait_any[] = {
 		TEST(all_that_is_ready_is_marked),          TEST(it_sleeps_until_one_is),
 		TEST(a_thing_may_stand_there_twice),        TEST(bad_lists_are_refused),
 		TEST(descriptors_alone_wait_in_the_kernel), TEST(what_is_ready_costs_no_system_call),
-		TEST(a_signal_handler_ends_the_wait),
+		TEST(a_signal_handler_ends_the_wait),       TEST(the_earlier_one_is_not_missing),
 	};
 	return RUN_TESTS(wait_any);
 }
