@@ -27,24 +27,45 @@ static int descriptor_of(PyObject *object)
 }
 
 /*
- * What became ready before something else is to be found with it, such as a message before the end of who sent it. The
- * descriptor of an object of Tutti is lit by a thread of this process (src/arena/poll_fd.c), which may not have come to it
- * yet: asked for again, it shows what is there. How many were asked; -1 with an exception.
+ * The descriptor of an object of Tutti, which shows what is there when it is asked for; an end of one of letter mode's
+ * queues (_letter_queues.py) has the queue as its `_core`. -1: the object is something else, or closed.
  */
-static int ask_again(const struct py_state *state, PyObject *objects, struct pollfd *polled, size_t count)
+static int descriptor_of_ours(const struct py_state *state, PyObject *object)
 {
-	int asked = 0;
+	PyTypeObject *shared = (PyTypeObject *)state->shared_type, *connection = (PyTypeObject *)state->connection_type;
+	if (PyLong_Check(object) || PyObject_TypeCheck(object, connection))
+		return -1;
+	PyObject *ours = PyObject_TypeCheck(object, shared) ? Py_NewRef(object) : PyObject_GetAttrString(object, "_core");
+	int descriptor = ours && PyObject_TypeCheck(ours, shared) ? descriptor_of(ours) : -1;
+	PyErr_Clear();
+	Py_XDECREF(ours);
+	return descriptor;
+}
+
+/*
+ * What became ready before something that was found ready is to be found with it, such as a message before the end of
+ * who sent it. The descriptor of an object of ours is lit by a thread of this process (src/arena/poll_fd.c), which may not
+ * have come to it yet: those are asked for again, and only they are looked at, so that nothing that came later
+ * is found without what came before it. 0, or -1 with an exception.
+ */
+static int add_the_late(const struct py_state *state, PyObject *objects, struct pollfd *polled, size_t count)
+{
+	size_t late = 0;
+	struct pollfd *again = PyMem_New(struct pollfd, count);
+	if (!again) {
+		PyErr_NoMemory();
+		return -1;
+	}
 	for (size_t i = 0; i < count; i++) {
 		PyObject *object = PyTuple_GET_ITEM(objects, (Py_ssize_t)i);
-		/* A number, or a Connection, is the system's. */
-		if (polled[i].revents || PyLong_Check(object) || Py_IS_TYPE(object, (PyTypeObject *)state->connection_type))
-			continue;
-		polled[i].fd = descriptor_of(object);
-		if (polled[i].fd < 0)
-			return -1;
-		asked++;
+		again[i] = (struct pollfd){.fd = polled[i].revents ? -1 : descriptor_of_ours(state, object), .events = POLLIN};
+		late += again[i].fd >= 0;
 	}
-	return asked;
+	int found = late ? descriptor_poll(again, count, TUTTI_NOW) : 0; /* skips those that are -1 */
+	for (size_t i = 0; found > 0 && i < count; i++)
+		polled[i].revents |= again[i].revents;
+	PyMem_Free(again);
+	return found < 0 ? -1 : 0;
 }
 
 /* 0, or -1 with an exception. */
@@ -54,8 +75,7 @@ static int poll_all(const struct py_state *state, PyObject *objects, struct poll
 	int ready = descriptor_poll(polled, count, timeout);
 	if (ready <= 0 || (size_t)ready == count)
 		return ready < 0 ? -1 : 0;
-	int asked = ask_again(state, objects, polled, count);
-	return asked <= 0 ? asked : descriptor_poll(polled, count, TUTTI_NOW) < 0 ? -1 : 0;
+	return add_the_late(state, objects, polled, count);
 }
 
 static PyObject *ready_ones(PyObject *objects, const struct pollfd *polled, size_t count)

@@ -25,6 +25,10 @@ _PRELOADED = ["tutti._preloaded"]
 _MOMENT = 1.0  # seconds for a server that has closed its socket to end
 
 
+class Ended(ConnectionError):
+    """The server that was asked for a process has ended instead."""
+
+
 class Server(forkserver.ForkServer):
     _forkserver_pid: int | None
     _forkserver_address: str | None
@@ -35,6 +39,7 @@ class Server(forkserver.ForkServer):
         super().__init__()
         self._preload_modules = _PRELOADED
         self._owner: int | None = None  # the process that started the server, and must reap it
+        self._gone: str | None = None  # the address of one that has ended
 
     def set_forkserver_preload(self, modules_names: list[str]) -> None:
         """Modules that the server imports before it starts a process."""
@@ -58,14 +63,26 @@ class Server(forkserver.ForkServer):
 
     def _is_inherited(self) -> bool:
         address = self._forkserver_address
-        return address is not None and (address.startswith("\0") or os.path.exists(address))
+        if address is None or address == self._gone:
+            return False
+        return address.startswith("\0") or os.path.exists(address)
 
-    def await_end(self) -> None:
-        """After it has not answered, so that ensure_running() starts another: one about to end would still count as alive."""
-        if self._owner == os.getpid() and self._forkserver_pid is not None:
-            _tutti._await_end(self._forkserver_pid, _MOMENT)
-        else:
-            self._forkserver_address = None  # that of a process that we come from
+    @property
+    def address(self) -> str | None:
+        """Of the one that is asked; each has another."""
+        return self._forkserver_address
+
+    def await_end(self, address: str | None) -> None:
+        """The server at that address has not answered: after this, ensure_running() starts another.
+
+        One about to end still counts as alive, so a moment is waited for it; not for one that was started meanwhile.
+        """
+        with self._lock:
+            self._gone = address
+            is_mine = self._owner == os.getpid() and self._forkserver_address == address
+            pid = self._forkserver_pid if is_mine else None
+        if pid is not None:
+            _tutti._await_end(pid, _MOMENT)
 
     def _start(self) -> None:
         if self._owner != os.getpid():
@@ -132,10 +149,18 @@ class _Tracker:
 
 server = Server()
 
-# As multiprocessing.forkserver has them: what a Popen asks for (_popen.ForkServer).
-connect_to_new_process: Any = types.MethodType(
+_connect: Any = types.MethodType(
     with_others(forkserver.ForkServer, "connect_to_new_process", forkserver, resource_tracker=_Tracker), server
 )
+
+# As multiprocessing.forkserver has them: what a Popen asks for (_popen.ForkServer).
+
+
+def connect_to_new_process(fds: Any) -> Any:
+    try:
+        return _connect(fds)
+    except (ConnectionError, EOFError) as error:
+        raise Ended("the fork server has ended") from error
 
 
 def read_signed(descriptor: int) -> int | None:
@@ -146,7 +171,7 @@ def read_signed(descriptor: int) -> int | None:
 def preload_main() -> None:
     """In the server. A main module that cannot be imported is left to the children, where the error is told."""
     # What multiprocessing tells the children about their server it writes into its own object.
-    forkserver._forkserver.__dict__.update(_owner=None, _preload_modules=_PRELOADED)
+    forkserver._forkserver.__dict__.update(_owner=None, _gone=None, _preload_modules=_PRELOADED)
     server.__dict__ = forkserver._forkserver.__dict__
     import json
 

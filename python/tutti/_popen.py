@@ -86,6 +86,15 @@ class ForkServer(_Pickling, _OfOurServer):
 
     _pid: int | None = None  # None: the server's answer has not been read (_fork_server.several)
 
+    def _launch(self, process_obj: Any) -> None:
+        """Ended: the server has."""
+        try:
+            super()._launch(process_obj)
+        except BrokenPipeError as error:
+            if not hasattr(self, "sentinel"):
+                raise  # of something that was pickled; the server had not been asked
+            raise _fork_server.Ended("the fork server has ended") from error
+
     @property
     def pid(self) -> Any:
         """EOFError: the server has ended without an answer."""

@@ -24,14 +24,10 @@ _PATIENCE = 5.0  # seconds that a worker has to end after SIGTERM
 _GLANCE, _LONG_GLANCE = 0.0002, 0.01
 
 
-def _is_of_our_server(worker: Any) -> bool:
-    return getattr(worker, "_start_method", None) == "forkserver" and isinstance(worker, tutti_context.ForkServerProcess)
-
-
 def _helpers(worker: Any) -> Any:
     """Starts what is started once along with a process, and would have Ctrl-C held back for ever."""
     method = getattr(worker, "_start_method", None)
-    if _is_of_our_server(worker):
+    if method == "forkserver" and isinstance(worker, tutti_context.ForkServerProcess):
         _fork_server.server.ensure_running()
         return _fork_server.several()
     if method in ("spawn", "forkserver"):
@@ -41,19 +37,14 @@ def _helpers(worker: Any) -> Any:
     return contextlib.nullcontext()
 
 
-def _start(worker: Any) -> bool:
-    """With Ctrl-C held back until it has said that it does not want it. False: our fork server has ended."""
+def _start(worker: Any) -> None:
+    """With Ctrl-C held back until it has said that it does not want it."""
     held = _tutti._hold_interrupts()
     try:
         worker.start()
-    except ConnectionError:
-        if not _is_of_our_server(worker):
-            raise
-        return False
     finally:
         if not held:
             _tutti._release_interrupts()
-    return True
 
 
 def _exit_code(worker: Any) -> int | None:
@@ -99,18 +90,19 @@ class Crew:
     def _start_all(self, pool: Any, places: Iterable[int]) -> None:
         """Starts workers. ChildProcessError: one fork server after the other has ended instead."""
         missing = list(places)
-        for _ in range(_SERVERS):
-            missing = self._start_each(pool, missing)
+        for _ in range(_SERVERS - 1):
+            address, missing = self._start_each(pool, missing)
             if not missing:
                 return
-            _fork_server.server.await_end()
-        raise ChildProcessError(
-            f"{_SERVERS} fork servers, one after the other, have ended without starting the workers that they were asked "
-            "for. What was printed before may say why; other start methods need no server."
-        )
+            _fork_server.server.await_end(address)
+        if self._start_each(pool, missing)[1]:
+            raise ChildProcessError(
+                f"{_SERVERS} fork servers, one after the other, have ended without starting the workers that they were "
+                "asked for. What was printed before may say why; other start methods need no server."
+            )
 
-    def _start_each(self, pool: Any, places: list[int]) -> list[int]:
-        """Starts workers, one right after the other. The places of those that a fork server ended before it had started.
+    def _start_each(self, pool: Any, places: list[int]) -> tuple[str | None, list[int]]:
+        """Starts workers, one right after the other. The fork server, and the places of those that it ended before.
 
         After each fork this process copies, one by one, the pages that it writes to, which are nearly all that it uses: so
         there is as little as possible between two.
@@ -120,15 +112,27 @@ class Crew:
         untold: list[int] = []
         try:
             with _helpers(workers[0][1]) if workers else contextlib.nullcontext():
+                address = _fork_server.server.address
                 for index, worker in workers:
-                    pool._worker_begin(index)
-                    if not _start(worker):
-                        break
+                    self._begin(pool, index)
+                    _start(worker)
                     self.processes[index] = worker
                     started.append(index)
+        except _fork_server.Ended:
+            pass
         finally:
             untold = self._watch(started)
-        return untold + places[len(started) :]
+        return address, untold + places[len(started) :]
+
+    def _begin(self, pool: Any, index: int) -> None:
+        """Makes a place free. One whose pid was never told may have taken a task before it ended."""
+        try:
+            pool._worker_begin(index)
+        except ValueError:
+            deadline = time.monotonic() + _PATIENCE
+            while not pool._worker_ended(index, _popen.UNKNOWN) and time.monotonic() < deadline:
+                time.sleep(_LONG_GLANCE)
+            pool._worker_begin(index)
 
     def _watch(self, places: list[int]) -> list[int]:
         """The places of those whose pid the fork server has not told before it ended."""
@@ -136,7 +140,7 @@ class Crew:
         for index in places:
             try:
                 self._watches[index] = _deaths.Watch(self.processes[index].pid)
-            except (EOFError, ConnectionError):
+            except EOFError:
                 self.processes[index].close()  # and so its pipe: one that was started all the same ends
                 self.processes[index] = None
                 untold.append(index)

@@ -24,9 +24,8 @@ bool tutti__queue_has_room(const struct tutti__queue *shared, uint64_t size)
 
 static bool has_room_for_another(const struct tutti__queue *shared)
 {
-	return tutti__room_seems_enough(shared,
-	                                load_relaxed(
-										&shared->least_wanted)); /* relaxed: both sides have a full barrier before */
+	/* Relaxed: both sides have a full barrier before. */
+	return tutti__room_seems_enough(shared, load_relaxed(&shared->least_wanted));
 }
 
 static void say_what_is_wanted(struct tutti__queue *shared, uint64_t size)

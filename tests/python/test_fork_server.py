@@ -123,57 +123,115 @@ def test_killed_it_is_started_again(tmp_path):
     assert output == "True __mp_main__ 1\n"
 
 
-KILLED_WHILE_ASKED = """
+ASKED = """
     import os, signal, tutti
     from tutti import _fork_server, _workers
+    from tutti.connection import wait
 
-    kills_left = 0
+    kills_left = refusals = number = 0
+    server, start = _fork_server.server, _workers._start
     start_each, watch = _workers.Crew._start_each, _workers.Crew._watch
 
     def parent(): return os.getppid()
 
-    def signal_server(number):
-        if kills_left > 0:
-            os.kill(_fork_server.server._forkserver_pid, number)
-
-    def start_by_a_doomed_one(crew, pool, places):
-        _fork_server.server.ensure_running()
-        signal_server(signal.FIRST)
-        return start_each(crew, pool, places)
-
-    def watch_after_its_death(crew, places):
+    def kill_server():
         global kills_left
-        signal_server(signal.SIGKILL)
         kills_left -= 1
-        return watch(crew, places)
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+        os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT)
 
-    _workers.Crew._start_each, _workers.Crew._watch = start_by_a_doomed_one, watch_after_its_death
+    KILLING
 
     if __name__ == "__main__":
         with tutti.Pool(2) as pool:
             before = pool.apply(parent)
             for worker in pool._pool:
                 worker.kill()
+            for worker in pool._pool:
+                wait([worker.sentinel])  # so that both are missed at once
             kills_left = KILLS
             try:
                 print(pool.apply(parent) != before)
             except ChildProcessError as error:
                 print(error)
             kills_left = 0
-            print(pool.apply(parent) != before)
+            print(pool.apply(parent) != before, refusals)
 """
 
+# It is killed with the requests in its hands.
+BEFORE_IT_ANSWERS = """
+    def start_by_a_stopped_one(crew, pool, places):
+        server.ensure_running()
+        if kills_left > 0:
+            os.kill(server._forkserver_pid, signal.SIGSTOP)
+        return start_each(crew, pool, places)
 
-@pytest.mark.parametrize("first", ["SIGSTOP", "SIGKILL"])  # it has taken the requests, or refuses them
-def test_killed_while_a_pool_asks_it_for_workers(tmp_path, first):
-    assert script(tmp_path, KILLED_WHILE_ASKED.replace("FIRST", first).replace("KILLS", "2")) == "True\nTrue\n"
+    def watch_after_its_death(crew, places):
+        if kills_left > 0:
+            kill_server()
+        return watch(crew, places)
+
+    _workers.Crew._start_each, _workers.Crew._watch = start_by_a_stopped_one, watch_after_its_death
+"""
+
+# It has closed its socket before the request for the so-manieth worker, and still counts as alive.
+BEFORE_IT_IS_ASKED = """
+    def start_each_anew(crew, pool, places):
+        global number
+        number = 0
+        vars(server).pop("_is_alive", None)
+        return start_each(crew, pool, places)
+
+    def start_after_its_death(worker):
+        global number, refusals
+        number += 1
+        if kills_left > 0 and number == NUMBER:
+            kill_server()
+            server._is_alive = lambda: True
+        try:
+            start(worker)
+        except _fork_server.Ended:
+            refusals += 1
+            raise
+
+    _workers.Crew._start_each, _workers._start = start_each_anew, start_after_its_death
+"""
+WAYS = [BEFORE_IT_ANSWERS, BEFORE_IT_IS_ASKED.replace("NUMBER", "1"), BEFORE_IT_IS_ASKED.replace("NUMBER", "2")]
 
 
-@pytest.mark.parametrize("first", ["SIGSTOP", "SIGKILL"])
-def test_killed_each_time_that_a_pool_asks_it(tmp_path, first):
-    output = script(tmp_path, KILLED_WHILE_ASKED.replace("FIRST", first).replace("KILLS", "100"))
-    refusal, later = output.splitlines()
-    assert refusal.startswith("3 fork servers") and later == "True"
+def ask_a_killed_one(tmp_path, way, kills):
+    """What a pool says whose servers are killed so often while it asks them, how it goes on, and the refusals."""
+    printed = script(tmp_path, ASKED.replace("KILLING", way).replace("KILLS", str(kills)))
+    said, later = printed.splitlines()
+    return said, *later.split()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_killed_while_a_pool_asks_it_for_workers(tmp_path, way):
+    expected = "0" if way is BEFORE_IT_ANSWERS else "1" if "== 2" in way else "2"
+    assert ask_a_killed_one(tmp_path, way, int(expected) or 2) == ("True", "True", expected)
+
+
+@pytest.mark.parametrize("way", WAYS[:2])
+def test_killed_each_time_that_a_pool_asks_it(tmp_path, way):
+    said, later, refusals = ask_a_killed_one(tmp_path, way, 100)
+    assert said.startswith("3 fork servers") and later == "True"
+    assert refusals == ("0" if way is BEFORE_IT_ANSWERS else "3")
+
+
+def test_an_argument_that_refuses_a_connection_is_no_dead_server(tmp_path):
+    program = """
+        import time, tutti
+        class Client:
+            def __reduce__(self): raise ConnectionRefusedError("nobody is there")
+        if __name__ == "__main__":
+            begun = time.monotonic()
+            try:
+                tutti.Pool(1, print, (Client(),))
+            except ConnectionRefusedError as error:
+                print(error)
+    """
+    assert script(tmp_path, program) == "nobody is there\n"
 
 
 def is_alive(pid):
