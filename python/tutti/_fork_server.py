@@ -34,6 +34,7 @@ class Server(forkserver.ForkServer):
     _forkserver_address: str | None
     _forkserver_alive_fd: int
     _preload_modules: list[str]
+    _lock: threading.Lock
 
     def __init__(self) -> None:
         super().__init__()
