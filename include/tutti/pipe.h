@@ -55,6 +55,9 @@ TUTTI_API tutti_err tutti_pipe_send_with(tutti_pipe *end, const tutti_view *part
  * everything was received. TUTTI_EPERM: this end only sends. Else as tutti_queue_get().
  */
 TUTTI_API tutti_err tutti_pipe_receive(tutti_pipe *end, tutti_message *message, tutti_time timeout);
+/* As tutti_queue_get_near() to that. */
+TUTTI_API tutti_err tutti_pipe_receive_near(tutti_pipe *end, tutti_message *message, unsigned char near[TUTTI_NEAR],
+                                            tutti_time timeout);
 TUTTI_API tutti_err tutti_pipe_receive_into(tutti_pipe *end, void *buffer, size_t capacity, size_t *size,
                                             tutti_time timeout);
 

@@ -123,6 +123,14 @@ TUTTI_API void tutti_queue_put_abort(tutti_draft *draft);
 TUTTI_API tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time timeout);
 
 /*
+ * As tutti_queue_get(), but a message of at most TUTTI_NEAR bytes is copied to `near`, and its view points there: it needs no
+ * block, and is had faster. Release it all the same, before `near` is gone. For who looks at it and is done with it.
+ */
+enum { TUTTI_NEAR = 4096 };
+TUTTI_API tutti_err tutti_queue_get_near(tutti_queue *queue, tutti_message *message, unsigned char near[TUTTI_NEAR],
+                                         tutti_time timeout);
+
+/*
  * Gets one message by copy into `buffer`: the fastest way for small ones. What it carries is
  * let go: use tutti_queue_get() for that, or to be told of a redelivery. `*size` tells its size. TUTTI_ETOOBIG: it has more than `capacity` bytes; it stays in the queue and
  * `*size` says how many.

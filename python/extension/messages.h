@@ -89,6 +89,12 @@ struct outgoing {
 	unsigned char near_bytes[NEAR_BYTES];
 };
 
+/* A message on its way in. A small one lies in it, and needs no block of the arena. */
+struct incoming {
+	tutti_message message;
+	_Alignas(64) unsigned char near[TUTTI_NEAR];
+};
+
 /*
  * Called by the __reduce__ of a shared object: if a message is being encoded in this thread, it will hold
  * the object until its receiver has opened it. 0, or -1 with an exception.

@@ -169,19 +169,19 @@ static int wait_for_other_end(struct pipe_object *self, py_attempt attempt, void
 
 struct receive_attempt {
 	tutti_pipe *pipe;
-	tutti_message *message;
+	struct incoming *in;
 };
 
 static tutti_err try_receive(void *context, tutti_time timeout)
 {
 	const struct receive_attempt *attempt = context;
-	return tutti_pipe_receive(attempt->pipe, attempt->message, timeout);
+	return tutti_pipe_receive_near(attempt->pipe, &attempt->in->message, attempt->in->near, timeout);
 }
 
 /* 0 and a message, or -1 with an exception. The caller has entered. */
-static int receive(struct pipe_object *self, tutti_message *message, tutti_time timeout)
+static int receive(struct pipe_object *self, struct incoming *in, tutti_time timeout)
 {
-	struct receive_attempt attempt = {pipe_of(self), message};
+	struct receive_attempt attempt = {pipe_of(self), in};
 	int err = wait_for_other_end(self, try_receive, &attempt, timeout);
 	if (timeout == TUTTI_NOW && py_is_not_yet(err))
 		PyErr_SetString(PyExc_BlockingIOError, tutti_last_error());
@@ -192,14 +192,14 @@ static int receive(struct pipe_object *self, tutti_message *message, tutti_time 
 
 static PyObject *receive_object(struct pipe_object *self, tutti_time timeout)
 {
-	tutti_message message;
+	struct incoming in;
 	if (enter_to_receive(self) < 0)
 		return NULL;
 	PyObject *result = NULL;
-	if (receive(self, &message, timeout) == 0) {
-		if (message.encoding == TUTTI_RAW)
-			message.encoding = TUTTI_PICKLE;
-		result = message_decode(&self->shared.state->messages, &message);
+	if (receive(self, &in, timeout) == 0) {
+		if (in.message.encoding == TUTTI_RAW)
+			in.message.encoding = TUTTI_PICKLE;
+		result = message_decode(&self->shared.state->messages, &in.message);
 	}
 	leave(self);
 	return result;
@@ -215,13 +215,15 @@ static PyObject *pipe_recv_nowait(PyObject *object, PyObject *Py_UNUSED(none))
 	return receive_object((struct pipe_object *)object, TUTTI_NOW);
 }
 
+struct look_attempt {
+	tutti_pipe *pipe;
+	size_t size; /* of the next message */
+};
+
 static tutti_err try_look(void *context, tutti_time timeout)
 {
-	size_t size = 0;
-	const struct receive_attempt *attempt = context;
-	tutti_err err = tutti_pipe_receive_into(attempt->pipe, NULL, 0, &size, timeout);
-	attempt->message->view.size = size;
-	return err;
+	struct look_attempt *attempt = context;
+	return tutti_pipe_receive_into(attempt->pipe, NULL, 0, &attempt->size, timeout);
 }
 
 /*
@@ -230,8 +232,7 @@ static tutti_err try_look(void *context, tutti_time timeout)
  */
 static int refuse_longer(struct pipe_object *self, Py_ssize_t most)
 {
-	tutti_message next = {0};
-	struct receive_attempt attempt = {pipe_of(self), &next};
+	struct look_attempt attempt = {pipe_of(self), 0};
 	int err = wait_for_other_end(self, try_look, &attempt, TUTTI_FOREVER);
 	if (err == TUTTI_OK)
 		return 1;
@@ -239,22 +240,22 @@ static int refuse_longer(struct pipe_object *self, Py_ssize_t most)
 		raise_for_pipe(self, err);
 		return -1;
 	}
-	if (next.view.size <= (size_t)most)
+	if (attempt.size <= (size_t)most)
 		return 0;
 	PyErr_Format(PyExc_OSError, "bad message length: the next message has %zu bytes, and at most %zd are wanted",
-	             next.view.size, most);
+	             attempt.size, most);
 	return -1;
 }
 
 static PyObject *receive_bytes(struct pipe_object *self, Py_ssize_t most)
 {
-	tutti_message message;
+	struct incoming in;
 	int answer = most >= 0 ? refuse_longer(self, most) : 0;
 	if (answer == 1)
 		return PyBytes_FromStringAndSize(NULL, 0);
-	if (answer < 0 || receive(self, &message, TUTTI_FOREVER) < 0)
+	if (answer < 0 || receive(self, &in, TUTTI_FOREVER) < 0)
 		return NULL;
-	return message_decode_bytes(&self->shared.state->messages, &message);
+	return message_decode_bytes(&self->shared.state->messages, &in.message);
 }
 
 static PyObject *pipe_recv_bytes(PyObject *object, PyObject *const *given, Py_ssize_t count, PyObject *keywords)

@@ -79,13 +79,13 @@ int queue_put_object(struct queue_object *self, PyObject *object, tutti_time tim
 
 struct get_attempt {
 	tutti_queue *queue;
-	tutti_message *message;
+	struct incoming *in;
 };
 
 static tutti_err try_get(void *context, tutti_time timeout)
 {
 	const struct get_attempt *attempt = context;
-	return tutti_queue_get(attempt->queue, attempt->message, timeout);
+	return tutti_queue_get_near(attempt->queue, &attempt->in->message, attempt->in->near, timeout);
 }
 
 static PyObject *raise_for_get(struct queue_object *self, tutti_err err)
@@ -114,18 +114,18 @@ static bool raise_late_error(struct queue_object *self)
 
 PyObject *queue_get_object(struct queue_object *self, tutti_time timeout)
 {
-	tutti_message message;
-	struct get_attempt attempt = {queue_of(self), &message};
+	struct incoming in;
+	struct get_attempt attempt = {queue_of(self), &in};
 	if (queue_enter(self) < 0)
 		return NULL;
 	int err = -1;
 	if (!self->late_error || !raise_late_error(self))
 		err = py_wait(try_get, &attempt, timeout);
 	PyObject *result = NULL;
-	if (err == TUTTI_OK && queue_note_redelivered(self, message.redelivered) < 0) {
-		tutti_message_release(&message);
+	if (err == TUTTI_OK && queue_note_redelivered(self, in.message.redelivered) < 0) {
+		tutti_message_release(&in.message);
 	} else if (err == TUTTI_OK) {
-		result = message_decode(&self->shared.state->messages, &message);
+		result = message_decode(&self->shared.state->messages, &in.message);
 	} else if (err > 0) {
 		raise_for_get(self, (tutti_err)err);
 	}

@@ -13,7 +13,8 @@ struct request {
 	bool copy; /* into the buffer; else into a block */
 	bool is_parcel; /* `block` is one */
 	void *buffer;
-	uint64_t capacity;
+	uint64_t capacity; /* of the buffer */
+	uint64_t block_capacity; /* a message with a block of its own may be so large */
 	atomic_u64 *claim; /* note the message here first, if not NULL */
 	const struct tutti__bell *bell; /* NULL: it waits for messages only */
 	uint64_t room; /* a block of the caller's for an inline message, 0: none */
@@ -111,7 +112,7 @@ static ALWAYS_INLINE enum take_result take_inline(tutti_arena *arena, uint64_t h
 static enum take_result take_block(tutti_arena *arena, uint64_t head, uint32_t id, struct request *request)
 {
 	struct tutti__block_entry *entry = tutti__at(arena, head + TUTTI__HEADER_SIZE);
-	if (request->copy && request->size > request->capacity)
+	if (request->size > request->block_capacity)
 		return TOO_BIG;
 	request->block = entry->offset;
 	if (!TUTTI__BUG(6))
@@ -123,7 +124,7 @@ static enum take_result take_parcel(tutti_arena *arena, struct tutti__queue *sha
                                     struct request *request)
 {
 	struct tutti__block_entry *entry = tutti__at(arena, head + TUTTI__HEADER_SIZE);
-	if (request->copy && request->size > request->capacity)
+	if (request->size > request->block_capacity)
 		return TOO_BIG;
 	request->block = entry->offset;
 	request->is_parcel = true;
@@ -142,7 +143,7 @@ static enum take_result take_given_back(tutti_arena *arena, struct tutti__queue 
 	if (parcel == 0)
 		return EMPTY;
 	request->size = tutti__parcel_at(arena, parcel)->size;
-	if (request->copy && request->size > request->capacity)
+	if (request->size > request->block_capacity)
 		return TOO_BIG;
 	request->block = parcel;
 	request->is_parcel = true;
@@ -391,40 +392,38 @@ static void drop_unused_room(tutti_arena *arena, struct request *request)
 	request->buffer = NULL;
 }
 
-HOT tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time timeout)
+/* `request` copies into the caller's memory, or has no room yet. */
+static tutti_err get_message(tutti_queue *queue, struct request *request, tutti_message *message, tutti_time timeout)
 {
 	tutti_arena *arena = queue->reference.arena;
-	struct request request = {0};
-	tutti_err err;
-	do {
-		err = get(queue, &request, timeout);
-		/* The private memory of a full arena's getter takes inline messages only: a larger one is a block anyway. */
-		if (err == TUTTI_ETOOBIG)
-			drop_unused_room(arena, &request);
-		request.copy = request.buffer != NULL;
-	} while (err == TUTTI_ETOOBIG);
-	if (err || request.block)
-		drop_unused_room(arena, &request);
+	bool near = request->copy;
+	tutti_err err = get(queue, request, timeout);
+	if (!near && (err || request->block))
+		drop_unused_room(arena, request);
 	*message = (tutti_message){0};
 	if (err)
 		return err;
-	if (unlikely(request.is_parcel))
-		return tutti__parcel_deliver(queue, request.block, message);
-	message->arena = arena;
-	message->encoding = request.encoding;
-	message->block = request.block ? request.block : request.room;
-	message->view.size = request.size;
-	message->view.data = message->block ? tutti__at(arena, message->block) : request.buffer;
+	if (unlikely(request->is_parcel))
+		return tutti__parcel_deliver(queue, request->block, message);
+	message->arena = near && !request->block ? NULL : arena; /* nothing is to be freed then */
+	message->encoding = request->encoding;
+	message->block = request->block ? request->block : request->room;
+	message->view.size = request->size;
+	message->view.data = message->block ? tutti__at(arena, message->block) : request->buffer;
 	return TUTTI_OK;
 }
 
-void tutti_message_release(tutti_message *message)
+HOT tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time timeout)
 {
-	if (message->block && tutti__enter(message->arena))
-		(message->carried_count ? tutti__parcel_free : tutti__block_free)(message->arena, message->block);
-	else if (message->arena && message->block == 0)
-		free((void *)(uintptr_t)message->view.data);
-	*message = (tutti_message){0};
+	struct request request = {.block_capacity = UINT64_MAX};
+	return get_message(queue, &request, message, timeout);
+}
+
+HOT tutti_err tutti_queue_get_near(tutti_queue *queue, tutti_message *message, unsigned char near[TUTTI_NEAR],
+                                   tutti_time timeout)
+{
+	struct request request = {.copy = true, .buffer = near, .capacity = TUTTI_NEAR, .block_capacity = UINT64_MAX};
+	return get_message(queue, &request, message, timeout);
 }
 
 /* Of a message with a block or a parcel, which was taken. Kept out of the way of small ones. */
@@ -441,7 +440,7 @@ __attribute__((noinline)) static void copy_out(tutti_queue *queue, const struct 
 
 HOT tutti_err tutti_queue_get_into(tutti_queue *queue, void *buffer, size_t capacity, size_t *size, tutti_time timeout)
 {
-	struct request request = {.copy = true, .buffer = buffer, .capacity = capacity};
+	struct request request = {.copy = true, .buffer = buffer, .capacity = capacity, .block_capacity = capacity};
 	tutti_err err = get(queue, &request, timeout);
 	if (unlikely(request.block))
 		copy_out(queue, &request, buffer);
@@ -452,7 +451,7 @@ HOT tutti_err tutti_queue_get_into(tutti_queue *queue, void *buffer, size_t capa
 
 tutti_err tutti__queue_take(tutti_queue *queue, uint64_t *parcel)
 {
-	struct request request = {0};
+	struct request request = {.block_capacity = UINT64_MAX};
 	tutti_err err = get(queue, &request, TUTTI_NOW);
 	*parcel = request.block;
 	return err;
@@ -478,6 +477,7 @@ tutti_err tutti__queue_claim(tutti_queue *queue, uint64_t message[2], atomic_u64
 	struct request request = {.copy = true,
 	                          .buffer = message,
 	                          .capacity = 2 * sizeof *message,
+	                          .block_capacity = 2 * sizeof *message,
 	                          .claim = claim,
 	                          .bell = bell};
 	return get(queue, &request, timeout);

@@ -55,7 +55,7 @@
 #include "arena/wait.h"
 
 enum { TUTTI__ENTRY_INLINE = 1, TUTTI__ENTRY_BLOCK, TUTTI__ENTRY_END, TUTTI__ENTRY_PARCEL };
-enum { TUTTI__INLINE_MAX = 4096, TUTTI__SEGMENT_MIN = 256, TUTTI__SEGMENT_MAX = 65536 };
+enum { TUTTI__INLINE_MAX = TUTTI_NEAR, TUTTI__SEGMENT_MIN = 256, TUTTI__SEGMENT_MAX = 65536 };
 
 enum tutti__shut { TUTTI__IS_OPEN, TUTTI__IS_SHUT, TUTTI__IS_DROPPED /* and what is given back is dropped */ };
 

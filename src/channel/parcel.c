@@ -2,6 +2,8 @@
 /* Making and freeing parcels, and what the death of their owner leaves. The order of the stores: parcel.h. */
 #include "channel/parcel.h"
 
+#include <stdlib.h>
+
 #include "channel/joinable.h"
 #include "os/seeded_bug.h"
 
@@ -105,6 +107,15 @@ void tutti__parcel_free(tutti_arena *arena, uint64_t offset)
 	if (body)
 		tutti__block_free(arena, body);
 	tutti__block_free(arena, offset);
+}
+
+void tutti_message_release(tutti_message *message)
+{
+	if (message->block && tutti__enter(message->arena))
+		(message->carried_count ? tutti__parcel_free : tutti__block_free)(message->arena, message->block);
+	else if (message->arena && message->block == 0)
+		free((void *)(uintptr_t)message->view.data);
+	*message = (tutti_message){0};
 }
 
 /* The dead member made it, or had got it: the sweep that follows frees the parcel, and the body with it. */

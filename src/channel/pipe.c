@@ -245,6 +245,15 @@ tutti_err tutti_pipe_receive(tutti_pipe *end, tutti_message *message, tutti_time
 	return explain(end, err);
 }
 
+tutti_err tutti_pipe_receive_near(tutti_pipe *end, tutti_message *message, unsigned char near[TUTTI_NEAR],
+                                  tutti_time timeout)
+{
+	tutti_err err = use(end, TUTTI__PIPE_IN);
+	if (!err)
+		err = tutti_queue_get_near(end->queues[TUTTI__PIPE_IN], message, near, timeout);
+	return explain(end, err);
+}
+
 tutti_err tutti_pipe_receive_into(tutti_pipe *end, void *buffer, size_t capacity, size_t *size, tutti_time timeout)
 {
 	tutti_err err = use(end, TUTTI__PIPE_IN);

@@ -34,6 +34,24 @@ static void a_queue_may_fill_and_drain_again_and_again(void **state)
 	end(queue);
 }
 
+static void near_round_trip(tutti_queue *queue, const void *data, size_t size)
+{
+	tutti_message message;
+	tutti_block *block;
+	unsigned char near[TUTTI_NEAR];
+	OK(tutti_queue_put(queue, data, size, TUTTI_NOW));
+	OK(tutti_queue_get_near(queue, &message, near, TUTTI_NOW));
+	assert_int_equal(message.view.size, size);
+	assert_true((message.view.data == near) == (size <= TUTTI_NEAR));
+	assert_true(size == 0 || memcmp(message.view.data, data, size) == 0);
+	if (size <= TUTTI_NEAR)
+		EXPECT_TEXT(TUTTI_EINVAL, "Copy it", tutti_block_adopt(&block, &message));
+	tutti_message_release(&message);
+	tutti_message_release(&message);
+	EXPECT(TUTTI_EEMPTY, tutti_queue_get_near(queue, &message, near, TUTTI_NOW));
+	assert_null(message.view.data);
+}
+
 static void round_trip(tutti_queue *queue, const void *data, size_t size)
 {
 	tutti_message message;
@@ -46,6 +64,7 @@ static void round_trip(tutti_queue *queue, const void *data, size_t size)
 	assert_true(size == 0 || memcmp(message.view.data, data, size) == 0);
 	tutti_message_release(&message);
 	tutti_message_release(&message);
+	near_round_trip(queue, data, size);
 }
 
 static void messages_of_all_sizes_arrive_whole(void **state)

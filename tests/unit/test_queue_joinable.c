@@ -141,8 +141,16 @@ static void all_ways_in_and_out(void **state)
 		if (sizes[i])
 			EXPECT(TUTTI_ETOOBIG, tutti_queue_get_into(queue, copy, sizes[i] - 1, &size, TUTTI_NOW));
 		for (int way = 0; way < 2; way++) {
+			unsigned char near[TUTTI_NEAR];
 			memset(copy, 0, sizeof copy);
-			OK(tutti_queue_get_into(queue, copy, sizeof copy, &size, TUTTI_NOW));
+			if (way == 0) {
+				OK(tutti_queue_get_into(queue, copy, sizeof copy, &size, TUTTI_NOW));
+			} else {
+				OK(tutti_queue_get_near(queue, &message, near, TUTTI_NOW));
+				assert_false(message.redelivered);
+				memcpy(copy, message.view.data, size = message.view.size);
+				tutti_message_release(&message);
+			}
 			assert_int_equal(size, sizes[i]);
 			assert_true(support_is_filled(copy, size, i));
 			OK(tutti_queue_task_done(queue));
