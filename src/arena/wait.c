@@ -172,8 +172,14 @@ bool tutti_spin_until(tutti_patience *patience, bool (*is_ready)(void *context),
 	                                 .deadline = INT64_MAX};
 	if (tutti__os.cpus_online() < 2)
 		return false;
+	uint32_t known = load_relaxed(&waiting.patience->budget);
 	uint32_t budget = at_most(budget_of(waiting.patience, PROBE_RARELY), tutti__spin_max());
-	return budget > 0 && spin_until(&waiting, tutti__os.clock_now(), budget);
+	if (budget == 0 || spin_until(&waiting, tutti__os.clock_now(), budget))
+		return budget > 0;
+	/* Without shorter ones behind a probe in vain: a look is a system call here, and the partner waits for the CPU. */
+	if (known > 0 && known < LEAST_BUDGET)
+		store_relaxed(&waiting.patience->budget, known);
+	return false;
 }
 
 /* A tick that finds the thing done has found a lost wake, or come at the very moment of it: tests count them. */

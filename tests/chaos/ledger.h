@@ -17,7 +17,7 @@
 
 #include <tutti/tutti.h>
 
-enum { LIVES = 8192, QUEUES = 4, LOCKS = 6, EVENTS = 2, MESSAGES = 1 << 24, BATCH = 8 };
+enum { LIVES = 1 << 16, QUEUES = 4, LOCKS = 6, EVENTS = 2, MESSAGES = 1 << 24, BATCH = 8 };
 
 /* What must hold; each is one line of the report. */
 #define CHECKS(X)                                                                                                      \
