@@ -123,10 +123,11 @@ TUTTI_API void tutti_queue_put_abort(tutti_draft *draft);
 TUTTI_API tutti_err tutti_queue_get(tutti_queue *queue, tutti_message *message, tutti_time timeout);
 
 /*
- * As tutti_queue_get(), but a message of at most TUTTI_NEAR bytes is copied to `near`, and its view points there: it needs no
- * block, and is had faster. Release it all the same, before `near` is gone. For who looks at it and is done with it.
+ * As tutti_queue_get(), but a message of at most TUTTI_NEAR bytes may lie in `near`, copied there: it needs no block, and is
+ * had faster. Look at message->view all the same: what carries handles, or was in a joinable queue, lies elsewhere. In
+ * `near` it is aligned as that is. Release it before `near` is gone. For who looks at a message and is done with it.
  */
-enum { TUTTI_NEAR = 4096 };
+enum { TUTTI_NEAR = 4096 }; /* for good: programs are compiled with it */
 TUTTI_API tutti_err tutti_queue_get_near(tutti_queue *queue, tutti_message *message, unsigned char near[TUTTI_NEAR],
                                          tutti_time timeout);
 

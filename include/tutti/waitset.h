@@ -136,7 +136,8 @@ TUTTI_API tutti_err tutti_waitset_fd(tutti_waitset *set, int *fd);
  * Waits up to `timeout` until at least one thing in the list is ready, and sets `ready` of each. The
  * list is read once; when something is ready already there is no system call, or one if
  * there are descriptors in it. What was ready before a descriptor or the end of a process is marked
- * with it. `count_ready` may be NULL. A thing may stand there twice. An empty list waits for the time-out. TUTTI_ETIMEDOUT, TUTTI_EINTR, TUTTI_EINVAL, TUTTI_EFOREIGN: objects of two arenas.
+ * with it. `count_ready` may be NULL. A thing may stand there twice. An empty list waits for the time-out.
+ * TUTTI_ETIMEDOUT, TUTTI_EINTR, TUTTI_EINVAL, TUTTI_EFOREIGN: objects of two arenas.
  */
 TUTTI_API tutti_err tutti_wait_any(tutti_wait_item *items, size_t count, size_t *count_ready, tutti_time timeout);
 

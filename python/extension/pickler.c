@@ -310,13 +310,22 @@ int pickle_encode(struct messages *messages, PyObject *object, struct outgoing *
 	return result < 0 ? -1 : 0;
 }
 
+/* Foreign code may keep what it is given, and the bytes of a message are gone after this: a copy of its own. */
+static PyObject *load_foreign(PyObject *class, PyObject *data)
+{
+	PyObject *bytes = PyBytes_FromObject(data);
+	PyObject *result = bytes ? PyObject_CallMethod(class, "loads", "(O)", bytes) : NULL;
+	Py_XDECREF(bytes);
+	return result;
+}
+
 static PyObject *load(struct messages *messages, PyObject *data, PyObject *buffers)
 {
 	PyObject *class = current_forking_pickler(messages);
 	PyObject *arguments[] = {data, buffers};
 	PyObject *result = NULL;
 	if (class && class != messages->forking_pickler && !buffers)
-		result = PyObject_CallMethod(class, "loads", "(O)", data);
+		result = load_foreign(class, data);
 	else if (class)
 		result = PyObject_Vectorcall(messages->loads, arguments, 1, buffers ? messages->loads_keywords : NULL);
 	Py_XDECREF(class);

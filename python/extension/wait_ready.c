@@ -28,7 +28,8 @@ static int descriptor_of(PyObject *object)
 
 /*
  * The descriptor of an object of Tutti, which shows what is there when it is asked for; an end of one of letter mode's
- * queues (_letter_queues.py) has the queue as its `_core`. -1: the object is something else, or closed.
+ * queues (_letter_queues.py) has the queue as its `_core`. -1: the object is something else, or closed; or with an exception
+ * that is no fault of the object, such as Ctrl-C.
  */
 static int descriptor_of_ours(const struct py_state *state, PyObject *object)
 {
@@ -37,7 +38,8 @@ static int descriptor_of_ours(const struct py_state *state, PyObject *object)
 		return -1;
 	PyObject *ours = PyObject_TypeCheck(object, shared) ? Py_NewRef(object) : PyObject_GetAttrString(object, "_core");
 	int descriptor = ours && PyObject_TypeCheck(ours, shared) ? descriptor_of(ours) : -1;
-	PyErr_Clear();
+	if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception))
+		PyErr_Clear();
 	Py_XDECREF(ours);
 	return descriptor;
 }
@@ -45,8 +47,8 @@ static int descriptor_of_ours(const struct py_state *state, PyObject *object)
 /*
  * What became ready before something that was found ready is to be found with it, such as a message before the end of
  * who sent it. The descriptor of an object of ours is lit by a thread of this process (src/arena/poll_fd.c), which may not
- * have come to it yet: those are asked for again, and only they are looked at, so that nothing that came later
- * is found without what came before it. 0, or -1 with an exception.
+ * have come to it yet: those are asked for again, and only they are looked at, so that nothing else is found that came
+ * later. 0, or -1 with an exception.
  */
 static int add_the_late(const struct py_state *state, PyObject *objects, struct pollfd *polled, size_t count)
 {
@@ -56,12 +58,14 @@ static int add_the_late(const struct py_state *state, PyObject *objects, struct 
 		PyErr_NoMemory();
 		return -1;
 	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && !PyErr_Occurred(); i++) {
 		PyObject *object = PyTuple_GET_ITEM(objects, (Py_ssize_t)i);
 		again[i] = (struct pollfd){.fd = polled[i].revents ? -1 : descriptor_of_ours(state, object), .events = POLLIN};
 		late += again[i].fd >= 0;
 	}
-	int found = late ? descriptor_poll(again, count, TUTTI_NOW) : 0; /* skips those that are -1 */
+	int found = PyErr_Occurred() ? -1
+	            : late           ? descriptor_poll(again, count, TUTTI_NOW)
+	                             : 0; /* skips those that are -1 */
 	for (size_t i = 0; found > 0 && i < count; i++)
 		polled[i].revents |= again[i].revents;
 	PyMem_Free(again);

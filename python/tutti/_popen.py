@@ -19,6 +19,7 @@ from tutti import _fork_server
 
 __all__: list[str] = []
 
+_MOMENT = 1.0  # seconds for a server that lives to tell a pid
 UNKNOWN = 255  # the exit code of a process that nobody can tell, as in multiprocessing.popen_forkserver
 _Base: Any = popen_fork.Popen if TYPE_CHECKING else object
 
@@ -91,9 +92,16 @@ class ForkServer(_Pickling, _OfOurServer):
         try:
             super()._launch(process_obj)
         except BrokenPipeError as error:
-            if not hasattr(self, "sentinel"):
-                raise  # of something that was pickled; the server had not been asked
-            raise _fork_server.Ended("the fork server has ended") from error
+            if self._server_has_ended():
+                raise _fork_server.Ended("the fork server has ended") from error
+            raise
+
+    def _server_has_ended(self) -> bool:
+        """Nobody reads what was pickled. Not so where the process has ended that it was for, or before it was asked for one."""
+        try:
+            return hasattr(self, "sentinel") and not self._read_pid(_MOMENT)
+        except EOFError:
+            return True
 
     @property
     def pid(self) -> Any:

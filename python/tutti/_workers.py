@@ -112,7 +112,6 @@ class Crew:
         untold: list[int] = []
         try:
             with _helpers(workers[0][1]) if workers else contextlib.nullcontext():
-                address = _fork_server.server.address
                 for index, worker in workers:
                     self._begin(pool, index)
                     _start(worker)
@@ -121,6 +120,7 @@ class Crew:
         except _fork_server.Ended:
             pass
         finally:
+            address = _fork_server.server.address  # if it has ended meanwhile, asking has started another
             untold = self._watch(started)
         return address, untold + places[len(started) :]
 
@@ -128,11 +128,21 @@ class Crew:
         """Makes a place free. One whose pid was never told may have taken a task before it ended."""
         try:
             pool._worker_begin(index)
-        except ValueError:
+        except ValueError as error:
             deadline = time.monotonic() + _PATIENCE
-            while not pool._worker_ended(index, _popen.UNKNOWN) and time.monotonic() < deadline:
+            while not self._settle(pool, index, _popen.UNKNOWN):
+                if time.monotonic() > deadline:
+                    raise ChildProcessError("a worker of a fork server that has ended is still there") from error
                 time.sleep(_LONG_GLANCE)
             pool._worker_begin(index)
+
+    def _settle(self, pool: Any, index: int, code: int) -> bool:
+        """Tells the pool of a worker's end. False: it cannot yet see what that leaves."""
+        try:
+            return bool(pool._worker_ended(index, code))
+        except _tutti.Error as error:  # the pool is broken: who waits is told
+            self._ending, self.broken = True, str(error)
+            return True
 
     def _watch(self, places: list[int]) -> list[int]:
         """The places of those whose pid the fork server has not told before it ended."""
@@ -211,11 +221,7 @@ class Crew:
         if code != 0 and not self._watches[index].noted:
             self._watches[index].noted = True
             self._note_death(index, worker, code)
-        try:
-            settled = pool._worker_ended(index, code)
-        except _tutti.Error as error:  # the pool is broken: who waits is told
-            settled, self._ending, self.broken = True, True, str(error)
-        if not settled:
+        if not self._settle(pool, index, code):
             return
         worker.join()
         self._condemned.discard(index)

@@ -176,7 +176,7 @@ bool tutti_spin_until(tutti_patience *patience, bool (*is_ready)(void *context),
 	uint32_t budget = at_most(budget_of(waiting.patience, PROBE_RARELY), tutti__spin_max());
 	if (budget == 0 || spin_until(&waiting, tutti__os.clock_now(), budget))
 		return budget > 0;
-	/* Without shorter ones behind a probe in vain: a look is a system call here, and the partner waits for the CPU. */
+	/* Without shorter ones behind a probe in vain: a look is mostly a system call here, and the partner waits for the CPU. */
 	if (known > 0 && known < LEAST_BUDGET)
 		store_relaxed(&waiting.patience->budget, known);
 	return false;

@@ -55,7 +55,9 @@
 #include "arena/wait.h"
 
 enum { TUTTI__ENTRY_INLINE = 1, TUTTI__ENTRY_BLOCK, TUTTI__ENTRY_END, TUTTI__ENTRY_PARCEL };
-enum { TUTTI__INLINE_MAX = TUTTI_NEAR, TUTTI__SEGMENT_MIN = 256, TUTTI__SEGMENT_MAX = 65536 };
+enum { TUTTI__INLINE_MAX = 4096, TUTTI__SEGMENT_MIN = 256, TUTTI__SEGMENT_MAX = 65536 };
+_Static_assert((int)TUTTI__INLINE_MAX <= (int)TUTTI_NEAR,
+               "each message without a block fits into what tutti_queue_get_near() is given");
 
 enum tutti__shut { TUTTI__IS_OPEN, TUTTI__IS_SHUT, TUTTI__IS_DROPPED /* and what is given back is dropped */ };
 

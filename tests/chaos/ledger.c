@@ -111,6 +111,9 @@ void ledger_audit(void)
 		cut += !(entry & (ENTRY_PUT | ENTRY_REFUSED));
 	}
 	count_doubts(lost_allowed, &cut_allowed);
+	if (count >= MESSAGES || atomic_load(&ledger->lives[LIVES - 2].state)) /* the last one is for the drain */
+		printf("all %u messages or all %u lives were used up before the time was over\n", (unsigned)MESSAGES,
+		       (unsigned)LIVES);
 	for (unsigned i = 0; i < QUEUES; i++) {
 		printf("queue %u: %llu messages died with their getters, at most %llu may\n", i, (unsigned long long)lost[i],
 		       (unsigned long long)lost_allowed[i]);

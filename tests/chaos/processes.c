@@ -164,7 +164,5 @@ void run_processes(const struct options *options, const struct world *world)
 		chaos_pause(member_random(&dice, 12000000));
 		disturb(&dice, &places[member_random(&dice, options->members)]);
 	}
-	if (next_life >= LIVES)
-		printf("all %u lives were used up before the time was over\n", (unsigned)LIVES);
 	end_all(options);
 }

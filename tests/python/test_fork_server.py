@@ -221,17 +221,30 @@ def test_killed_each_time_that_a_pool_asks_it(tmp_path, way):
 
 def test_an_argument_that_refuses_a_connection_is_no_dead_server(tmp_path):
     program = """
-        import time, tutti
+        import tutti
         class Client:
             def __reduce__(self): raise ConnectionRefusedError("nobody is there")
         if __name__ == "__main__":
-            begun = time.monotonic()
             try:
                 tutti.Pool(1, print, (Client(),))
             except ConnectionRefusedError as error:
                 print(error)
     """
     assert script(tmp_path, program) == "nobody is there\n"
+
+
+def test_a_process_that_ends_before_it_has_read_all_is_no_dead_server(tmp_path):
+    program = """
+        import tutti
+        if __name__ == "__mp_main__":
+            raise SystemExit(3)
+        if __name__ == "__main__":
+            try:
+                tutti.get_context("forkserver").Process(target=print, args=(b"x" * 1000000,)).start()
+            except BrokenPipeError as error:
+                print(type(error).__name__)
+    """
+    assert script(tmp_path, program) == "BrokenPipeError\n"
 
 
 def is_alive(pid):

@@ -69,6 +69,12 @@ static void both_ways(void **state)
 	assert_int_equal(message.view.size, 5);
 	assert_memory_equal(message.view.data, "abcde", 5);
 	tutti_message_release(&message);
+	unsigned char near[TUTTI_NEAR];
+	EXPECT(TUTTI_EEMPTY, tutti_pipe_receive_near(ends.first, &message, near, TUTTI_NOW));
+	send_number(ends.second, 4);
+	OK(tutti_pipe_receive_near(ends.first, &message, near, TUTTI_NOW));
+	assert_true(message.view.data == near && message.view.size == sizeof(uint64_t) && near[0] + near[7] == 4);
+	tutti_message_release(&message);
 	end(ends);
 }
 

@@ -136,7 +136,9 @@ static void a_message_carries_up_to_a_thousand_handles(void **state)
 	OK(put_with(by, 4000, carried, 1000));
 	tutti_queue_close(mailed);
 	tutti_message message;
-	OK(tutti_queue_get(by, &message, TUTTI_NOW));
+	unsigned char near[TUTTI_NEAR];
+	OK(tutti_queue_get_near(by, &message, near, TUTTI_NOW));
+	assert_true(message.view.data != near); /* it lies beside the handles */
 	assert_int_equal(message.carried_count, 1000);
 	assert_true(support_is_filled(message.view.data, 4000, 4000));
 	OK(tutti_queue_at(&mailed, arena, message.carried[999]));

@@ -88,8 +88,17 @@ static void copies_can_be_drained_from_a_full_arena(void **state)
 		tutti_queue *queue = new_queue(arena);
 		uint64_t count = fill(queue, sizes[i]);
 		for (uint64_t j = 0; j < count; j++) {
-			OK(tutti_queue_get_into(queue, back, sizeof back, NULL, TUTTI_NOW));
-			assert_memory_equal(back, &j, sizeof j);
+			tutti_message message;
+			unsigned char near[TUTTI_NEAR];
+			if (j % 2) {
+				OK(tutti_queue_get_near(queue, &message, near, TUTTI_NOW));
+				assert_memory_equal(message.view.data, &j, sizeof j);
+				assert_true((message.block == 0) == (sizes[i] <= TUTTI_NEAR)); /* needs nothing from the arena */
+				tutti_message_release(&message);
+			} else {
+				OK(tutti_queue_get_into(queue, back, sizeof back, NULL, TUTTI_NOW));
+				assert_memory_equal(back, &j, sizeof j);
+			}
 		}
 		end(arena, queue);
 	}

@@ -18,8 +18,9 @@ static void check(tutti_queue *queue) { REQUIRE(tutti__queue_is_valid(arena, que
 static uint64_t get(tutti_queue *queue, bool *redelivered)
 {
 	tutti_message message = {0};
+	unsigned char near[TUTTI_NEAR];
 	uint64_t number = 0;
-	support_expect(__FILE__, __LINE__, "get", TUTTI_OK, tutti_queue_get(queue, &message, TUTTI_NOW));
+	support_expect(__FILE__, __LINE__, "get", TUTTI_OK, tutti_queue_get_near(queue, &message, near, TUTTI_NOW));
 	REQUIRE(message.view.size == sizeof number);
 	memcpy(&number, message.view.data, sizeof number);
 	if (redelivered)
