@@ -4,6 +4,7 @@
 import functools
 import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,14 +40,22 @@ def every_python(programs=None):
     return [found[minor] for minor in sorted(found)]
 
 
+def hangs_by_itself(python):
+    """Its executor joins a thread under the lock which that wants (cpython#125451): a test may hang with either library."""
+    release = tuple(int(number) for number in re.findall(r"\d+", python.version)[:3])
+    return (3, 12, 1) <= release < (3, 12, 8) or release == (3, 13, 0)
+
+
 @functools.lru_cache
 def default_pythons():
-    """[(interpreter, suites)]: the python3 of the path, and the newest that carries them for suites that it lacks."""
+    """[(interpreter, suites)]: the python3 of the path; for suites that it lacks the newest that carries them, rather one
+    that does not hang by itself.
+    """
     first = Python(shutil.which("python3") or sys.executable)
     chosen = {first.program: (first, [])}
     for suite in MODULES:
         able = [first] if suite in first.carries and first.minor in VERSIONS else []
-        able = able or [python for python in every_python()[::-1] if suite in python.carries]
+        able = able or sorted((python for python in every_python()[::-1] if suite in python.carries), key=hangs_by_itself)
         if able:
             chosen.setdefault(able[0].program, (able[0], []))[1].append(suite)
         else:

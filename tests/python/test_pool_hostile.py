@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -49,33 +50,45 @@ def test_tasks_that_close_all_descriptors(ctx):
         assert still_works(pool)
 
 
-def said_by_children(capfd, text, count):
-    """What was printed once a text has come so often: nobody waits for the children that print it."""
-    said = []
-    until(lambda: said.append(capfd.readouterr().err) or "".join(said).count(text) >= count)
-    return "".join(said)
+class Said:
+    """What children print, which nobody waits for. Not by capfd: what is written while that empties its file is lost."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def text(self, expected, count=1):
+        """All of it once something has come so often."""
+        until(lambda: self.path.read_text().count(expected) >= count)
+        return self.path.read_text()
+
+
+@contextlib.contextmanager
+def listening(tmp_path, monkeypatch):
+    """In the test itself: pytest sets sys.stderr anew before it."""
+    path = tmp_path / "said"
+    with open(path, "a", encoding="utf-8") as file, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", file)
+        yield Said(path)
 
 
 @pytest.mark.parametrize("function", [hostile.fork_and_return, hostile.fork_and_raise, hostile.fork_and_exit])
-def test_tasks_that_fork(capfd, function):
+def test_tasks_that_fork(tmp_path, monkeypatch, function):
     """The child that comes back is no worker: only its parent's result counts, and the child ends."""
-    with fork.Pool(1) as pool:
+    with listening(tmp_path, monkeypatch) as said, fork.Pool(1) as pool:
         worker = pool._pool[0].pid
         for _ in range(3):
             assert outcome(pool, function) == worker
         assert set(pool.map(children.pid_of, range(50), 1)) == {worker}
     expected = {"fork_and_return": "end it by os._exit()", "fork_and_raise": "the child's", "fork_and_exit": ""}
-    said = said_by_children(capfd, expected[function.__name__], 1)
-    assert (said == "") == (function is hostile.fork_and_exit)
+    assert (said.text(expected[function.__name__]) == "") == (function is hostile.fork_and_exit)
 
 
-def test_a_chunk_that_forks(capfd):
-    with fork.Pool(1) as pool:
+def test_a_chunk_that_forks(tmp_path, monkeypatch):
+    with listening(tmp_path, monkeypatch) as said, fork.Pool(1) as pool:
         worker = pool._pool[0].pid
         assert pool.map(hostile.fork_and_return, range(4), 4) == [worker] * 4
         assert still_works(pool)
-    said = said_by_children(capfd, "RuntimeError", 4)
-    assert said.count("RuntimeError") == 4  # one for each child: none has gone on with the chunk
+    assert said.text("RuntimeError", 4).count("RuntimeError") == 4  # one for each child: none has gone on with the chunk
 
 
 def test_a_forked_child_never_takes_a_task(capfd, tmp_path):
@@ -86,11 +99,11 @@ def test_a_forked_child_never_takes_a_task(capfd, tmp_path):
     capfd.readouterr()
 
 
-def test_an_initializer_that_forks(capfd):
-    with fork.Pool(1, hostile.fork_and_return) as pool:
+def test_an_initializer_that_forks(tmp_path, monkeypatch):
+    with listening(tmp_path, monkeypatch) as said, fork.Pool(1, hostile.fork_and_return) as pool:
         worker = pool._pool[0].pid
         assert set(pool.map(children.pid_of, range(50), 1)) == {worker}
-        until(lambda: "end it by os._exit()" in capfd.readouterr().err)
+        assert said.text("end it by os._exit()")
 
 
 def test_a_child_that_outlives_its_worker():
