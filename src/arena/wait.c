@@ -5,6 +5,7 @@
 
 #include <tutti/wait.h>
 
+#include "arena/latch.h"
 #include "arena/member.h"
 #include "arena/wait.h"
 #include "os/seeded_bug.h"
@@ -29,10 +30,16 @@ enum {
 
 atomic_u32 tutti__process_stamp;
 
-/* Microseconds, odd, so that a stamp is never 0. */
+/*
+ * A promise whose time is not written yet: the wake is not to wait for the clock. It holds nobody back, so nothing is lost
+ * if its maker is killed before the wake.
+ */
+enum { PROMISE_BEGUN = 2 };
+
+/* Microseconds, odd, so that a stamp is neither 0 nor PROMISE_BEGUN. */
 static uint32_t stamp_now(void) { return (uint32_t)(tutti__os.clock_now() / 1000) | 1; }
 
-static bool is_fresh(uint32_t stamp) { return stamp != 0 && stamp_now() - stamp < PROMISE_TIME; }
+static bool is_fresh(uint32_t stamp) { return (stamp & 1) && stamp_now() - stamp < PROMISE_TIME; }
 
 static uint32_t at_most(uint32_t budget, uint32_t longest) { return budget < longest ? budget : longest; }
 
@@ -191,6 +198,23 @@ static bool look_after_tick(const struct tutti__waiting *waiting)
 	return ready;
 }
 
+/*
+ * A CPU that slept has lost its caches and its way through the page tables: each page that the waiter needs now takes up
+ * to a microsecond to be found again. Asked for together, they come at the same time.
+ */
+static ALWAYS_INLINE void ask_for_what_comes(const struct tutti__waiting *waiting, struct tutti__slot *slot,
+                                             const atomic_u32 *word)
+{
+	__builtin_prefetch(&slot->waiting_for, 1);
+	__builtin_prefetch(word, 1);
+	__builtin_prefetch(waiting->hints, 1);
+	__builtin_prefetch(waiting->arena, 0);
+	__builtin_prefetch(waiting->patience, 0);
+	__builtin_prefetch(&tutti__held_latch, 1);
+	if (waiting->awaited)
+		prefetch_to_read(waiting->awaited, waiting->awaited + CACHE_LINE + 1);
+}
+
 HOT tutti_err tutti__wait_sleep(const struct tutti__waiting *waiting, atomic_u32 *word, uint32_t expected)
 {
 	struct tutti__slot *slot = tutti__slot_of(waiting->arena, load_relaxed(&waiting->arena->local->id));
@@ -202,6 +226,7 @@ HOT tutti_err tutti__wait_sleep(const struct tutti__waiting *waiting, atomic_u32
 	store_relaxed(&slot->waiting_since, (uint64_t)now); /* relaxed: for lookers-on only */
 	store_relaxed(&slot->waiting_for, waiting->object);
 	int rc = tutti__os.futex_wait(word, expected, last ? waiting->deadline : tick);
+	ask_for_what_comes(waiting, slot, word);
 	store_relaxed(&slot->waiting_for, 0);
 	if (rc == EINTR)
 		return TUTTI_EINTR;
@@ -240,9 +265,11 @@ HOT void tutti__wake_slow(struct tutti__wait_point *point, struct tutti__wait_hi
 	uint32_t word = load_acquire(&point->word);
 	if (!(word & 1) || is_fresh(load_relaxed(&hints->promise)) || is_fresh(load_relaxed(&hints->spinner)))
 		return;
-	store_relaxed(&hints->promise, stamp_now());
-	if (tutti__os.futex_wake(&point->word, 1) > 0)
+	store_relaxed(&hints->promise, PROMISE_BEGUN);
+	if (tutti__os.futex_wake(&point->word, 1) > 0) {
+		cas_u32(&hints->promise, PROMISE_BEGUN, stamp_now()); /* unless it is kept by now */
 		return;
+	}
 	/*
 	 * Nobody slept: take the mark away. One that marked before may have fallen asleep between our wake and
 	 * the CAS, and no mark would speak for it: wake once more. One that comes later finds the count changed.

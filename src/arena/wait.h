@@ -38,7 +38,7 @@ struct tutti__wait_point {
 
 /* Written by those who wait, on a line of theirs. */
 struct tutti__wait_hints {
-	atomic_u32 promise; /* us, odd: when somebody was woken; 0: nobody */
+	atomic_u32 promise; /* us, odd: when somebody was woken; 0: nobody; 2: somebody is being woken */
 	atomic_u32 spinner; /* us, odd: when somebody began to spin; 0: nobody */
 };
 
@@ -58,6 +58,7 @@ struct tutti__waiting {
 	unsigned pauses; /* before each look of a spin, for the sake of who writes what is looked at */
 	void (*before_sleep)(void *context); /* NULL, or called after the mark and before the last look */
 	void *context;
+	const unsigned char *awaited; /* NULL, or where what is waited for will be read: a line and the next, a hint */
 	int64_t deadline; /* absolute */
 	int64_t tick; /* ns between wakes while sleeping; 0: 250 ms */
 };

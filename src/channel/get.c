@@ -300,6 +300,7 @@ HOT static tutti_err wait_for_item(tutti_queue *queue, const struct tutti__bell 
 	                                 .object = queue->reference.offset,
 	                                 .is_ready = bell ? item_or_bell_is_ready : item_is_ready,
 	                                 .context = &question,
+	                                 .awaited = tutti__at(question.arena, load_relaxed(&question.shared->got.position)),
 	                                 .deadline = deadline};
 	tutti_err err = tutti__wait_at(&waiting, &queue->shared->items);
 	if (err == TUTTI_EINTR)

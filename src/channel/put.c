@@ -222,11 +222,11 @@ HOT static bool put_quickly(tutti_queue *queue, uint32_t id, const tutti_view *m
 	if (unlikely(!tutti__latch_try(&shared->put_latch, id)))
 		return false;
 	enum append_result result = append(arena, shared, &letter, &no_segment);
-	if (likely(result == APPENDED))
-		tutti__wait_stamp(&shared->items);
 	tutti__latch_release(&shared->put_latch);
-	if (likely(result == APPENDED))
+	if (likely(result == APPENDED)) {
 		announce(arena, shared);
+		tutti__wait_stamp(&shared->items); /* last: nobody sleeps for it */
+	}
 	return result == APPENDED;
 }
 

@@ -36,7 +36,7 @@ static inline bool tutti__room_seems_enough(const struct tutti__queue *shared, u
  * time does not do. Looked at by each put it would cross between the CPUs twice a message.
  * Bytes first, as the getter stores them last: so the two never say more than was got.
  */
-static inline bool tutti__room_find(struct tutti__queue *shared, uint64_t size)
+static ALWAYS_INLINE bool tutti__room_find(struct tutti__queue *shared, uint64_t size)
 {
 	if (!tutti__queue_is_bounded(shared) ||
 	    tutti__room_fits(shared, size, load_relaxed(&shared->seen_count), load_relaxed(&shared->seen_bytes)))

@@ -25,7 +25,6 @@ HOT static int futex_wait(atomic_u32 *word, uint32_t expected, int64_t deadline)
 	struct tutti__sleep sleep = tutti__sleep_begin();
 	long rc = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, deadline == INT64_MAX ? NULL : &until, NULL,
 	                  FUTEX_BITSET_MATCH_ANY);
-	__builtin_prefetch(word, 1); /* out of the caches, and its page out of the tables: it comes while we return */
 	tutti__sleep_end(sleep);
 	if (rc == 0 || errno == EAGAIN)
 		return 0;

@@ -18,6 +18,8 @@ static struct {
 	uint32_t last_expected;
 	int answer; /* of the next sleeps */
 	int woken; /* what futex_wake answers */
+	int64_t woken_at; /* when it was called last */
+	struct tutti__wait_hints *kept_meanwhile; /* the woken one looks before the waker goes on; NULL: it does not */
 	unsigned ready_after_looks; /* is_ready becomes true then; 0: never */
 	unsigned yields, cpus, ticks_found;
 	int64_t yield_takes; /* ns */
@@ -44,6 +46,9 @@ static int fake_wake(atomic_u32 *word, int count)
 {
 	(void)word, (void)count;
 	fake.wakes++;
+	fake.woken_at = fake.now;
+	if (fake.kept_meanwhile)
+		tutti__promise_kept(fake.kept_meanwhile);
 	return fake.woken;
 }
 
@@ -484,6 +489,44 @@ static void one_wake_serves_a_burst(void **state)
 	assert_int_equal(fake.wakes, 3);
 }
 
+/* Reading it costs more than the wake itself where its page has left the caches. */
+static void a_wake_does_not_wait_for_the_clock(void **state)
+{
+	(void)state;
+	int64_t before = fake.now;
+	fake.woken = 1;
+	store_relaxed(&scene.point.word, 1);
+	tutti__wake_one(&scene.point, &scene.hints);
+	assert_int_equal(fake.wakes, 1);
+	assert_int_equal(fake.woken_at, before);
+}
+
+/* The waker was killed between its promise and the wake: nobody relies on it. */
+static void a_promise_without_a_time_holds_nobody_back(void **state)
+{
+	(void)state;
+	fake.woken = 1;
+	store_relaxed(&scene.point.word, 1);
+	store_relaxed(&scene.hints.promise, 2);
+	tutti__wake_one(&scene.point, &scene.hints);
+	assert_int_equal(fake.wakes, 1);
+	tutti__wake_one(&scene.point, &scene.hints);
+	assert_int_equal(fake.wakes, 1);
+}
+
+/* Else the next message would find a promise that nobody keeps any more. */
+static void a_promise_kept_at_once_is_not_made_again(void **state)
+{
+	(void)state;
+	fake.woken = 1;
+	fake.kept_meanwhile = &scene.hints;
+	store_relaxed(&scene.point.word, 1);
+	tutti__wake_one(&scene.point, &scene.hints);
+	assert_int_equal(load_relaxed(&scene.hints.promise), 0);
+	tutti__wake_one(&scene.point, &scene.hints);
+	assert_int_equal(fake.wakes, 2);
+}
+
 static void waking_all_moves_the_count_on(void **state)
 {
 	(void)state;
@@ -531,6 +574,9 @@ int main(int argc, char **argv)
 		FAKED(who_leaves_passes_the_wake_on),
 		FAKED(without_sleepers_a_wake_costs_no_call),
 		FAKED(one_wake_serves_a_burst),
+		FAKED(a_wake_does_not_wait_for_the_clock),
+		FAKED(a_promise_without_a_time_holds_nobody_back),
+		FAKED(a_promise_kept_at_once_is_not_made_again),
 		FAKED(waking_all_moves_the_count_on),
 		FAKED(a_sleeper_shows_what_it_waits_for),
 	};
