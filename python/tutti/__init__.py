@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys as _sys
 from importlib import import_module as _import
-from typing import Any as _Any
 
 from tutti import context as context
 from tutti._tutti import AbandonedLockError, Error, ShutDown, StaleHandleError, __version__
@@ -33,7 +32,7 @@ globals().update(
 __all__ = sorted({*_methods, "AbandonedLockError", "Error", "ProcessPoolExecutor", "ShutDown", "StaleHandleError", "WorkerDied", "install"})
 
 
-def __getattr__(name: str) -> _Any:
+def __getattr__(name: str) -> object:
     if name not in _homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _import(f"{__name__}.{_homes[name]}")

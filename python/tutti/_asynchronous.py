@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import collections
 import os
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from typing import Any
 
 _lines: dict[tuple[int, int, int], _Line] = {}  # each key is changed by its loop's thread alone
 

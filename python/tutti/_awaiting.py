@@ -7,7 +7,10 @@ asyncio is imported by the first who awaits a result: each spawned worker import
 from __future__ import annotations
 
 from multiprocessing.context import TimeoutError
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__: list[str] = []
 

@@ -8,14 +8,18 @@ import functools
 import itertools
 import threading
 import time
-from typing import Any, Callable, Tuple
 
 from tutti import _tutti, _workers
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Tuple
+
+    # In the order of submission, in which calls start: its number, a serial number, the result, what is to be called.
+    _Entry = Tuple[int, int, Any, Callable[[], object]]
+
 __all__: list[str] = []
 
-# In the order of submission, in which calls start: its number, a serial number, the result, what is to be called.
-_Entry = Tuple[int, int, Any, Callable[[], object]]
 _PAUSE = 0.01  # seconds between looks of the thread that makes the calls
 _LONG_PAUSE = 0.2  # the same where it is woken by what it waits for, but for what comes to that
 

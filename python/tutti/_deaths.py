@@ -7,9 +7,12 @@ import re
 import signal
 from collections import OrderedDict
 from multiprocessing import process
-from typing import Any
 
 from tutti import _tutti
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _HELD = "You hold it now; the data it guards may be half changed: repair it, then go on."
 _NOT_HELD = (

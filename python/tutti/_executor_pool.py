@@ -7,11 +7,14 @@ import threading
 import time
 import weakref
 from concurrent.futures import process as standard
-from typing import Any
 
 from tutti import _failures, _tutti
 from tutti.context import _Objects
 from tutti.pool import Pool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__: list[str] = []
 

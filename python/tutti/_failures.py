@@ -8,7 +8,9 @@ worker; a ``failure`` is an exception as it travels, with the text of its traceb
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__: list[str] = []
 

@@ -13,9 +13,12 @@ import os
 import threading
 import types
 from multiprocessing import forkserver, process, resource_tracker, spawn
-from typing import Any, Iterator
 
 from tutti import _tutti
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator
 
 __all__: list[str] = []
 

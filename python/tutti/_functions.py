@@ -8,7 +8,10 @@ import pickle
 import resource
 from multiprocessing.reduction import ForkingPickler
 from types import FunctionType
-from typing import Any, Callable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 __all__: list[str] = []
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import functools
 from multiprocessing import connection, pool, queues, spawn, synchronize
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["install"]
 

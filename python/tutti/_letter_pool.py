@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from multiprocessing import context as standard_context
 from multiprocessing import pool as standard
-from typing import Any
 
 from tutti import pool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Pool"]
 

@@ -11,9 +11,12 @@ from __future__ import annotations
 import pickle
 from multiprocessing import context, queues, synchronize
 from queue import Empty
-from typing import Any
 
 from tutti import _sharing, _tutti, connection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 

@@ -12,12 +12,15 @@ import errno
 import os
 from multiprocessing import context, resource_tracker, util
 from multiprocessing import synchronize as standard
-from typing import Any, Callable
 
 import _multiprocessing  # type: ignore[import-not-found]
 
 from tutti import _sharing, synchronize
 from tutti._semlock import SemLockFacade
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
 

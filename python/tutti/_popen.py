@@ -13,9 +13,12 @@ from __future__ import annotations
 import os
 import threading
 from multiprocessing import connection, forkserver, popen_fork, popen_forkserver, popen_spawn_posix
-from typing import TYPE_CHECKING, Any
 
 from tutti import _fork_server
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__: list[str] = []
 

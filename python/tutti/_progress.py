@@ -7,7 +7,10 @@ import importlib
 import sys
 import time
 from multiprocessing.context import TimeoutError
-from typing import Any, Callable, Iterator
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterator
 
 __all__: list[str] = []
 

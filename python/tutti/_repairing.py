@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Any
 
 from tutti._tutti import AbandonedLockError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Repairing:

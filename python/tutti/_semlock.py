@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import threading
 from multiprocessing import process
-from typing import Any, Callable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 RECURSIVE_MUTEX, SEMAPHORE = range(2)
 

@@ -12,9 +12,12 @@ from __future__ import annotations
 import operator
 import os
 from multiprocessing import context, process, reduction, util
-from typing import Any, Callable
 
 from tutti import _tutti
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 # --- objects ------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import copyreg
 import pickle
 from multiprocessing.reduction import ForkingPickler
-from typing import Any, Iterator, Optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, Optional
 
 _TRIES = 500  # parts that are tried before the search gives up
 _DEPTH = 20

@@ -13,11 +13,13 @@ import select
 import signal
 import sys
 from multiprocessing import process
-from typing import TYPE_CHECKING, Any, Callable
 
 from tutti import _tutti
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Callable
+
     from tutti import _sharing
 
 __all__: list[str] = []

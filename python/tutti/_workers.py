@@ -10,10 +10,13 @@ import sys
 import threading
 import time
 from multiprocessing import connection, forkserver, resource_tracker
-from typing import Any, Iterable
 
 from tutti import _deaths, _fork_server, _machine, _popen, _sharing, _tutti, _worker
 from tutti import context as tutti_context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable
 
 __all__: list[str] = []
 

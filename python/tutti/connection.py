@@ -13,9 +13,12 @@ import socket
 from multiprocessing import connection as standard
 from multiprocessing import reduction
 from multiprocessing.connection import Client, Listener
-from typing import Any
 
 from tutti import _asynchronous, _sharing, _tutti
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Client", "Connection", "Listener", "Pipe", "PipeEnd", "wait"]
 

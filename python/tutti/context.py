@@ -14,11 +14,13 @@ import os
 import sys
 from multiprocessing import context as standard
 from multiprocessing import process
-from typing import TYPE_CHECKING, Any, Callable
 
 from tutti import _sharing
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Callable
+
     from tutti import connection, queues, synchronize
 
 __all__: list[str] = []

@@ -13,13 +13,16 @@ import time
 import weakref
 from concurrent import futures as standard
 from concurrent.futures import _base
-from typing import Any, Callable, Iterable, Iterator, Sized
 
 from tutti import _machine, _tutti
 from tutti._executor_pool import ExecutorPool, refuse_fork
 from tutti._outcomes import WorkerDied
 from tutti.context import TimeoutError as NotInTime
 from tutti.context import _default_context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Iterator, Sized
 
 __all__ = ["ProcessPoolExecutor", "WorkerDied"]
 

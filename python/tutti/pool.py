@@ -28,12 +28,14 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
     RemoteTraceback,
     ThreadPool,
 )
-from typing import TYPE_CHECKING, Any, Callable, Generator, Iterable, Iterator
 
 from tutti import _awaiting, _failures, _functions, _machine, _progress, _tutti, _workers
 from tutti._callbacks import Callbacks
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Callable, Generator, Iterable, Iterator
+
     from tutti._outcomes import WorkerDied
 
 __all__ = ["Pool", "ThreadPool", "WorkerDied"]

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import types
 from queue import Empty, Full
-from typing import Any
 
 from tutti import _asynchronous, _sharing, _tutti
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 ShutDown = _tutti.ShutDown
 

@@ -10,21 +10,22 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from tutti import _asynchronous, _sharing, _tutti
 from tutti._repairing import Repairing
 from tutti._semlock import RECURSIVE_MUTEX, SEMAPHORE, CountFacade, SemLockFacade, owner
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from typing import Any, Callable, TypeVar
+
+    _Result = TypeVar("_Result")
 
 __all__ = ["AbandonedLockError", "Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
 
 AbandonedLockError = _tutti.AbandonedLockError
 SEM_VALUE_MAX = SemLockFacade.SEM_VALUE_MAX
-
-_Result = TypeVar("_Result")
 
 
 class _Awaitable:
