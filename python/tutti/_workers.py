@@ -87,8 +87,8 @@ class Crew:
 
     def start(self, pool: Any) -> None:
         with self._tending:
+            self._memory_kills = _machine.count_memory_kills()  # first: after a fork it would copy each page that it writes to
             self._start_all(pool, range(self.wanted))
-            self._memory_kills = _machine.count_memory_kills()  # while they begin
 
     def _start_all(self, pool: Any, places: Iterable[int]) -> None:
         """Starts workers. ChildProcessError: one fork server after the other has ended instead."""
