@@ -6,7 +6,7 @@
 #include "os/seeded_bug.h"
 #include "pool/pool.h"
 
-enum { EARLY_DEATHS = 3 }; /* workers in a row that never became ready: it is no use to start more */
+enum { EARLY_DEATHS = 3 }; /* workers in a row that never became ready, while none did: it is no use to start more */
 
 void tutti__pool_break(struct tutti__pool *pool, const char *text)
 {
@@ -126,7 +126,11 @@ static void settle_claim(tutti_pool *pool, unsigned index, const tutti_exit *sta
 static void count_early_death(tutti_pool *pool, bool was_ready, const tutti_exit *status)
 {
 	char how[96], text[192];
-	pool->early_deaths = was_ready ? 0 : pool->early_deaths + 1;
+	uint32_t ready_count = load_relaxed(&pool->shared->ready_count);
+	if (was_ready || ready_count != pool->ready_seen)
+		pool->early_deaths = 0;
+	pool->ready_seen = ready_count;
+	pool->early_deaths += !was_ready;
 	if (pool->early_deaths < EARLY_DEATHS + pool->shared->worker_count)
 		return;
 	tutti__describe_exit(status, how, sizeof how);

@@ -31,7 +31,8 @@ struct tutti_pool {
 	const char *initializer;
 	pthread_mutex_t mutex; /* guards the workers and what follows */
 	struct tutti__worker *workers;
-	unsigned early_deaths; /* workers that ended before they were ready, one after the other */
+	unsigned early_deaths; /* workers that ended before they were ready, and none has become so meanwhile */
+	uint32_t ready_seen; /* the ready_count at the last death */
 	bool closing; /* the ended are not replaced */
 	bool killed;
 	atomic_u64 last_tend; /* clock time */

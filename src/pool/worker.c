@@ -167,7 +167,11 @@ static void serve(tutti_worker *worker)
 
 void tutti_worker_refuse(tutti_worker *worker, const char *text) { tutti__pool_break(worker->shared, text); }
 
-void tutti_worker_ready(tutti_worker *worker) { store_release(&worker->entry->ready, 1); }
+void tutti_worker_ready(tutti_worker *worker)
+{
+	fetch_add_relaxed(&worker->shared->ready_count, 1); /* first: a death in between forgives others' early ends once */
+	store_release(&worker->entry->ready, 1);
+}
 
 static bool initialize(tutti_worker *worker)
 {

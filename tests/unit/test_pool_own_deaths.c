@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "pool/pool.h" /* first: the scene has a variable of the name of its arguments */
+
 #include "own_workers_scene.h"
 
 /* --- deaths ------------------------------------------------------------------------------------------------------ */
@@ -207,6 +209,33 @@ static void workers_that_never_become_ready_break_the_pool(void **state)
 	end(pool);
 }
 
+/* Somebody kills those that start, and others come through all the same: the pool works. */
+static void early_ends_are_forgiven_while_others_become_ready(void **state)
+{
+	enum { PLACES = 6, EARLY = 4, LAST = PLACES - 1 }; /* in a row 4, all in all 20: more than 3 + PLACES */
+	(void)state;
+	pid_t workers[LAST];
+	tutti_pool *pool = open_own(PLACES);
+	for (unsigned i = 0; i < LAST; i++) {
+		workers[i] = hire(pool, i, echo);
+		UNTIL(5000, load_acquire(&pool->shared->workers[i].ready));
+		for (unsigned ends = 0; ends < EARLY; ends++) {
+			struct place place = {tutti_pool_handle(pool), LAST, NULL};
+			OK(tutti_pool_worker_begin(pool, LAST));
+			OK(tell_end(pool, LAST, support_wait(support_fork(end_early, &place))));
+		}
+	}
+	tutti_result result = get(submit(pool, 10, (tutti_task_options){0}));
+	expect_echo(&result, 10);
+	tutti_result_release(&result);
+	OK(tutti_pool_drain(pool, tutti_seconds(5)));
+	for (unsigned i = 0; i < LAST; i++) {
+		support_join_child(workers[i]);
+		OK(tell_end(pool, i, 0));
+	}
+	end(pool);
+}
+
 /* --- ends by force ------------------------------------------------------------------------------------------------ */
 
 /* Who runs what is told by the pool's owner, who has killed them. */
@@ -280,6 +309,7 @@ int main(int argc, char **argv)
 		TEST(a_job_without_a_time_is_never_overdue),
 		TEST(a_worker_that_refuses_breaks_the_pool),
 		TEST(workers_that_never_become_ready_break_the_pool),
+		TEST(early_ends_are_forgiven_while_others_become_ready),
 		TEST(killing_the_pool_fails_what_runs_whatever_its_retries),
 		TEST(a_killed_owner_leaves_nothing),
 	};
