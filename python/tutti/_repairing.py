@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-
 from tutti._tutti import AbandonedLockError
 
 TYPE_CHECKING = False

@@ -87,7 +87,8 @@ class Crew:
 
     def start(self, pool: Any) -> None:
         with self._tending:
-            self._memory_kills = _machine.count_memory_kills()  # first: after a fork it would copy each page that it writes to
+            # Before the first fork, after which each page that it writes to would be copied.
+            self._memory_kills = _machine.count_memory_kills()
             self._start_all(pool, range(self.wanted))
 
     def _start_all(self, pool: Any, places: Iterable[int]) -> None:

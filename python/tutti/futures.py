@@ -11,6 +11,7 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Sized
 from concurrent import futures as standard
 from concurrent.futures import _base
 
@@ -22,7 +23,7 @@ from tutti.context import _default_context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable, Iterator, Sized
+    from typing import Any, Callable, Iterable, Iterator
 
 __all__ = ["ProcessPoolExecutor", "WorkerDied"]
 

@@ -30,13 +30,7 @@ enum {
 
 atomic_u32 tutti__process_stamp;
 
-/*
- * A promise whose time is not written yet: the wake is not to wait for the clock. It holds nobody back, so nothing is lost
- * if its maker is killed before the wake.
- */
-enum { PROMISE_BEGUN = 2 };
-
-/* Microseconds, odd, so that a stamp is neither 0 nor PROMISE_BEGUN. */
+/* Microseconds, odd, so that a stamp is neither 0 nor TUTTI__PROMISE_BEGUN. */
 static uint32_t stamp_now(void) { return (uint32_t)(tutti__os.clock_now() / 1000) | 1; }
 
 static bool is_fresh(uint32_t stamp) { return (stamp & 1) && stamp_now() - stamp < PROMISE_TIME; }
@@ -199,8 +193,8 @@ static bool look_after_tick(const struct tutti__waiting *waiting)
 }
 
 /*
- * A CPU that slept has lost its caches and its way through the page tables: each page that the waiter needs now takes up
- * to a microsecond to be found again. Asked for together, they come at the same time.
+ * A CPU that slept has lost its caches and its way through the page tables: each page that the waiter needs now takes
+ * up to a microsecond to be found again. Asked for together, they come at the same time.
  */
 static ALWAYS_INLINE void ask_for_what_comes(const struct tutti__waiting *waiting, struct tutti__slot *slot,
                                              const atomic_u32 *word)
@@ -265,9 +259,10 @@ HOT void tutti__wake_slow(struct tutti__wait_point *point, struct tutti__wait_hi
 	uint32_t word = load_acquire(&point->word);
 	if (!(word & 1) || is_fresh(load_relaxed(&hints->promise)) || is_fresh(load_relaxed(&hints->spinner)))
 		return;
-	store_relaxed(&hints->promise, PROMISE_BEGUN);
+	store_relaxed(&hints->promise, TUTTI__PROMISE_BEGUN);
 	if (tutti__os.futex_wake(&point->word, 1) > 0) {
-		cas_u32(&hints->promise, PROMISE_BEGUN, stamp_now()); /* unless it is kept by now */
+		if (load_relaxed(&hints->promise) == TUTTI__PROMISE_BEGUN) /* else it is kept by now */
+			cas_u32(&hints->promise, TUTTI__PROMISE_BEGUN, stamp_now());
 		return;
 	}
 	/*

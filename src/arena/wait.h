@@ -36,9 +36,15 @@ struct tutti__wait_point {
 	atomic_u32 partner; /* stamp of whoever last did what is waited for here; 0: never seen */
 };
 
+/*
+ * A promise whose time is not written yet, for the wake is not to wait for the clock. It holds nobody back: a waker that is
+ * killed before its wake costs a tick, as one without a promise does.
+ */
+enum { TUTTI__PROMISE_BEGUN = 2 };
+
 /* Written by those who wait, on a line of theirs. */
 struct tutti__wait_hints {
-	atomic_u32 promise; /* us, odd: when somebody was woken; 0: nobody; 2: somebody is being woken */
+	atomic_u32 promise; /* us, odd: when somebody was woken; 0: nobody; or TUTTI__PROMISE_BEGUN */
 	atomic_u32 spinner; /* us, odd: when somebody began to spin; 0: nobody */
 };
 

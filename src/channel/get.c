@@ -222,8 +222,7 @@ static tutti_err make_room(tutti_arena *arena, struct request *request, int64_t 
 {
 	if (request->room)
 		tutti__block_free(arena, request->room);
-	request->room = 0;
-	request->room_size = 0;
+	request->room = request->room_size = 0;
 	uint64_t size = request->size ? request->size : 1;
 	tutti_err err = tutti__block_alloc(arena, TUTTI__KIND_RAW, size, deadline, &request->room);
 	if (err == TUTTI_OK)
@@ -290,7 +289,6 @@ static tutti_err fail_empty(tutti_queue *queue)
 	return tutti__fail_plain(TUTTI_EEMPTY, "nothing is in the queue. Wait longer, or put something.");
 }
 
-/* `bell` may be NULL. */
 HOT static tutti_err wait_for_item(tutti_queue *queue, const struct tutti__bell *bell, int64_t deadline)
 {
 	struct item_question question = {queue->reference.arena, queue->shared, bell};

@@ -225,7 +225,8 @@ HOT static bool put_quickly(tutti_queue *queue, uint32_t id, const tutti_view *m
 	tutti__latch_release(&shared->put_latch);
 	if (likely(result == APPENDED)) {
 		announce(arena, shared);
-		tutti__wait_stamp(&shared->items); /* last: nobody sleeps for it */
+		/* Last, for nobody sleeps for it. One that is preempted here on another CPU than last time is spun for once in vain. */
+		tutti__wait_stamp(&shared->items);
 	}
 	return result == APPENDED;
 }

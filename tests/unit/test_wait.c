@@ -507,7 +507,7 @@ static void a_promise_without_a_time_holds_nobody_back(void **state)
 	(void)state;
 	fake.woken = 1;
 	store_relaxed(&scene.point.word, 1);
-	store_relaxed(&scene.hints.promise, 2);
+	store_relaxed(&scene.hints.promise, TUTTI__PROMISE_BEGUN);
 	tutti__wake_one(&scene.point, &scene.hints);
 	assert_int_equal(fake.wakes, 1);
 	tutti__wake_one(&scene.point, &scene.hints);
