@@ -85,6 +85,17 @@ def eat():
         hoard.append(bytearray(1 << 20))
 
 
+def enter_group(path):
+    """From now on what this process uses counts for that control group."""
+    with open(f"{path}/cgroup.procs", "w", encoding="ascii") as file:
+        file.write(str(os.getpid()))
+
+
+def eat_and_use():
+    while True:
+        hoard.append(b"x" * (1 << 20))
+
+
 def eat_all():
     """Down to the last kilobyte, and keeps it."""
     size = 1 << 22
