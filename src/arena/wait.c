@@ -199,12 +199,12 @@ static bool look_after_tick(const struct tutti__waiting *waiting)
 static ALWAYS_INLINE void ask_for_what_comes(const struct tutti__waiting *waiting, struct tutti__slot *slot,
                                              const atomic_u32 *word)
 {
-	__builtin_prefetch(&slot->waiting_for, 1);
-	__builtin_prefetch(word, 1);
-	__builtin_prefetch(waiting->hints, 1);
-	__builtin_prefetch(waiting->arena, 0);
-	__builtin_prefetch(waiting->patience, 0);
-	__builtin_prefetch(&tutti__held_latch, 1);
+	prefetch_line_to_write(&slot->waiting_for);
+	prefetch_line_to_write(waiting->hints); /* of a queue the getters' line: its latch and its head, too */
+	prefetch_line_to_write(&tutti__held_latch);
+	prefetch_line_to_read(word);
+	prefetch_line_to_read(waiting->arena);
+	prefetch_line_to_read(waiting->patience);
 	if (waiting->awaited)
 		prefetch_to_read(waiting->awaited, waiting->awaited + CACHE_LINE + 1);
 }

@@ -222,12 +222,11 @@ HOT static bool put_quickly(tutti_queue *queue, uint32_t id, const tutti_view *m
 	if (unlikely(!tutti__latch_try(&shared->put_latch, id)))
 		return false;
 	enum append_result result = append(arena, shared, &letter, &no_segment);
-	tutti__latch_release(&shared->put_latch);
-	if (likely(result == APPENDED)) {
-		announce(arena, shared);
-		/* Last, for nobody sleeps for it. One that is preempted here on another CPU than last time is spun for once in vain. */
+	if (likely(result == APPENDED))
 		tutti__wait_stamp(&shared->items);
-	}
+	tutti__latch_release(&shared->put_latch);
+	if (likely(result == APPENDED))
+		announce(arena, shared);
 	return result == APPENDED;
 }
 

@@ -78,6 +78,15 @@ static inline void prefetch_to_write(const unsigned char *from, const unsigned c
 #endif
 }
 
+static inline void prefetch_line_to_read(const void *place)
+{
+	prefetch_to_read(place, (const unsigned char *)place + 1);
+}
+static inline void prefetch_line_to_write(const void *place)
+{
+	prefetch_to_write(place, (const unsigned char *)place + 1);
+}
+
 /* For a look at memory that may be reused at this moment, whose answer is checked later. */
 #if defined(__clang__) && __has_attribute(disable_sanitizer_instrumentation)
 /* clang's no_sanitize spares no atomics, and the other attribute is lost where the function is inlined. */
