@@ -37,8 +37,8 @@ struct tutti__wait_point {
 };
 
 /*
- * A promise whose time is not written yet, for the wake is not to wait for the clock. It holds nobody back: a waker that is
- * killed before its wake costs a tick, as one without a promise does.
+ * A promise whose time is not written yet, for the wake is not to wait for the clock. It holds nobody back: a waker that
+ * is killed before its wake costs a tick, as one without a promise does.
  */
 enum { TUTTI__PROMISE_BEGUN = 2 };
 

@@ -35,6 +35,7 @@ static inline bool tutti__room_seems_enough(const struct tutti__queue *shared, u
  * Under the latch: the same, and the getters' line is read only when what was seen there last
  * time does not do. Looked at by each put it would cross between the CPUs twice a message.
  * Bytes first, as the getter stores them last: so the two never say more than was got.
+ * Always inline: called, it is a page of code more between a put and its wake.
  */
 static ALWAYS_INLINE bool tutti__room_find(struct tutti__queue *shared, uint64_t size)
 {

@@ -489,7 +489,7 @@ static void one_wake_serves_a_burst(void **state)
 	assert_int_equal(fake.wakes, 3);
 }
 
-/* Reading it costs more than the wake itself where its page has left the caches. */
+/* Where its page has left the caches, reading it takes a microsecond. */
 static void a_wake_does_not_wait_for_the_clock(void **state)
 {
 	(void)state;
