@@ -102,7 +102,7 @@ struct tutti__pool {
 	uint64_t initializer_block, initializer_size; /* its input; a block of the owner's member */
 	atomic_u64 catalogue[TUTTI__CATALOGUE_MAX]; /* parcels */
 	atomic_u32 catalogue_count;
-	atomic_u32 broken; /* 0, 1 while text is written, 2 */
+	atomic_u32 broken; /* 0, 1 while text is written, 2; 3: who wrote it was killed */
 	atomic_u32 ready_count; /* workers that have become ready so far; a death may count one that did not */
 	char broken_text[256];
 	alignas(64) struct tutti__wait_point done; /* the owner waits here for any job */

@@ -174,6 +174,49 @@ static void a_worker_that_refuses_breaks_the_pool(void **state)
 	end(pool);
 }
 
+static struct tutti__pool *unwritten; /* broken by a worker that has not come to its text */
+static unsigned yields;
+
+static void count_yield(void) { yields++; }
+
+static void write_at_third_yield(void)
+{
+	if (++yields == 3) {
+		snprintf(unwritten->broken_text, sizeof unwritten->broken_text, "no luck at last");
+		store_release(&unwritten->broken, 2);
+	}
+}
+
+static void expect_broken(const char *words, void (*yield)(void))
+{
+	tutti_pool *pool = open_own(1);
+	tutti_future *future;
+	struct tutti__os_calls real = tutti__os;
+	unwritten = pool->shared;
+	store_release(&unwritten->broken, 1);
+	tutti__os.yield = yield;
+	yields = 0;
+	EXPECT_TEXT(TUTTI_EFAILED, words, submit_with(pool, &future, 10, NULL, 0, (tutti_task_options){0}));
+	unsigned first = yields;
+	EXPECT_TEXT(TUTTI_EFAILED, words, submit_with(pool, &future, 10, NULL, 0, (tutti_task_options){0}));
+	tutti__os = real;
+	assert_in_range(first, 3, UINT32_MAX);
+	assert_int_equal(yields, first); /* who comes later need not wait */
+	end(pool);
+}
+
+static void the_reason_of_a_broken_pool_is_waited_for(void **state)
+{
+	(void)state;
+	expect_broken("no luck at last", write_at_third_yield);
+}
+
+static void a_reason_that_nobody_writes_any_more_is_not_waited_for_long(void **state)
+{
+	(void)state;
+	expect_broken("it failed", count_yield);
+}
+
 static void end_early(void *context)
 {
 	const struct place *place = context;
@@ -308,6 +351,8 @@ int main(int argc, char **argv)
 		TEST(an_overdue_job_is_told_of),
 		TEST(a_job_without_a_time_is_never_overdue),
 		TEST(a_worker_that_refuses_breaks_the_pool),
+		TEST(the_reason_of_a_broken_pool_is_waited_for),
+		TEST(a_reason_that_nobody_writes_any_more_is_not_waited_for_long),
 		TEST(workers_that_never_become_ready_break_the_pool),
 		TEST(early_ends_are_forgiven_while_others_become_ready),
 		TEST(killing_the_pool_fails_what_runs_whatever_its_retries),
