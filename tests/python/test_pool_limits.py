@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pools where memory and disk are really used up: limits that the system keeps, in ways that need its administrator."""
+"""Pools where memory and disk are really used up: limits that the system keeps."""
 
 from __future__ import annotations
 
@@ -21,38 +21,40 @@ import tutti
 pytestmark = pytest.mark.timeout(60)
 GROUPS = pathlib.Path("/sys/fs/cgroup")
 LIMIT = 128 << 20
+# Where the groups are that count memory, and the file with their limit, by the controllers of a line of /proc/self/cgroup.
+HOMES = {"memory": (GROUPS / "memory", "memory.limit_in_bytes"), "": (GROUPS, "memory.max")}
 
 
-def parents():
-    """The groups that a group with a limit of memory may be made in: this process's own, and those above it."""
+def limited_group():
+    """A new control group whose members have LIMIT bytes together: in this process's own, or one above it. None: nowhere."""
     for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
-        root = GROUPS / "memory" if controllers == "memory" else GROUPS
-        if controllers in ("memory", ""):
-            own = root / path.lstrip("/")
-            yield from (group for group in (own, *own.parents) if group.is_relative_to(root))
+        root, limit = HOMES.get(controllers, (None, None))
+        parent = root and root / path.lstrip("/")
+        while parent and parent.is_relative_to(root):
+            if (parent / "cgroup.procs").exists():  # else it is no group, and nothing is to be made in it
+                made = parent / f"tutti-test-{os.getpid()}"
+                with contextlib.suppress(OSError):
+                    made.mkdir()
+                    try:
+                        (made / limit).write_text(str(LIMIT))
+                        return made
+                    except OSError:
+                        made.rmdir()
+            parent = parent.parent
+    return None
 
 
 @pytest.fixture
 def group():
-    """A control group whose members have LIMIT bytes together."""
-    for parent in parents():
-        made = parent / f"tutti-test-{os.getpid()}"
-        with contextlib.suppress(OSError):
-            made.mkdir()
-            try:
-                limit = next((file for file in ("memory.limit_in_bytes", "memory.max") if (made / file).exists()), None)
-                if limit is None:
-                    continue
-                (made / limit).write_text(str(LIMIT))
-                if (made / "memory.swap.max").exists():
-                    (made / "memory.swap.max").write_text("0")
-                yield made
-                return
-            finally:
-                until(lambda: not (made / "cgroup.procs").read_text())
-                made.rmdir()
-    pytest.skip("no control group with a limit of memory can be made here: that needs root, and a mounted controller")
+    made = limited_group()
+    if made is None:
+        pytest.skip("no control group with a limit of memory can be made here: that needs root, and a mounted controller")
+    if (made / "memory.swap.max").exists():
+        (made / "memory.swap.max").write_text("0")
+    yield made
+    until(lambda: not (made / "cgroup.procs").read_text())
+    made.rmdir()
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
@@ -90,11 +92,12 @@ def test_a_pool_needs_no_disk(tmp_path):
     )
     small = tmp_path / "small"
     small.mkdir()
+    unshare = ["unshare", "--map-root-user", "--mount"]  # of a user's own, so that it needs no root
     words = f"mount -t tmpfs -o size=64k none {small} && exec {sys.executable} -B {program}"
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here: that needs root")
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here: the system gives users no namespace of their own")
     found = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", words], env={**os.environ, "TMPDIR": str(small)}, capture_output=True, text=True
+        [*unshare, "sh", "-c", words], env={**os.environ, "TMPDIR": str(small)}, capture_output=True, text=True
     )
     assert found.stderr == ""
     assert found.stdout.splitlines() == ["No space left on device", f"True {20 << 20}"] * 2
